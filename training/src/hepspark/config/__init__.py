@@ -1,0 +1,31 @@
+"""The configuration: its models, and how a file and overrides become one."""
+
+from hepspark.config.load import given, load, schema
+from hepspark.config.models import (
+    BalanceConfig,
+    Config,
+    EvaluateConfig,
+    IngestConfig,
+    PredictConfig,
+    ScheduleConfig,
+    SimulateConfig,
+    SparkConfig,
+    StorageConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "BalanceConfig",
+    "Config",
+    "EvaluateConfig",
+    "IngestConfig",
+    "PredictConfig",
+    "ScheduleConfig",
+    "SimulateConfig",
+    "SparkConfig",
+    "StorageConfig",
+    "TrainConfig",
+    "given",
+    "load",
+    "schema",
+]

@@ -1,0 +1,186 @@
+"""Every key of the configuration, with its default, range and meaning. Defined here and nowhere else."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from hepspark.config.base import Section
+from hepspark.schema import CLASSES, UNLABELLED
+
+Url = Annotated[str, StringConstraints(min_length=1, pattern=r"^(/|\./|\.\./|~/|s3a?://[^/]|[^:]+$)")]
+"""A local path, or s3a://bucket/key (s3:// is the same)."""
+
+ClassName = Literal["qcd", "ttbar", "wjets"]
+
+
+class StorageConfig(Section):
+    """How s3a:// URLs are reached. Credentials come from the usual AWS environment variables and files."""
+
+    endpoint: str | None = None
+    """URL of the S3 endpoint; AWS_ENDPOINT_URL where this is empty, and AWS itself where both are."""
+    region: str = "us-east-1"
+    """Region that requests are signed for."""
+    path_style: bool = True
+    """Whether the bucket is part of the path (MinIO, Ceph) or of the host name (AWS)."""
+    ca_bundle: str | None = None
+    """File of CA certificates that the endpoint's certificate is checked against."""
+    connect_timeout: Annotated[float, Field(gt=0, le=300)] = 10.0
+    """Seconds to wait for a connection."""
+    read_timeout: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """Seconds to wait for an answer."""
+    attempts: Annotated[int, Field(ge=1, le=20)] = 4
+    """How often a request is tried that fails for a passing reason."""
+
+
+class SparkConfig(Section):
+    """How Spark is started."""
+
+    master: str = "local[*]"
+    """Where executors run: local[N], spark://host:port or k8s://…"""
+    app_name: str = "hepspark"
+    """Name that Spark shows."""
+    driver_memory: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[mg]$")] = "3g"
+    """Heap of the driver, which in local mode does all the work."""
+    conf: dict[str, str] = {}
+    """Further Spark properties, taken as they are."""
+
+
+class SimulateConfig(Section):
+    """Simulated collision events in Delphes layout."""
+
+    output: Url | None = None
+    """Folder that receives one ROOT file per class and chunk."""
+    classes: tuple[ClassName, ...] = CLASSES
+    """Which processes to simulate."""
+    events: Annotated[int, Field(ge=1, le=100_000_000)] = 300
+    """Events to write per class; each holds a lepton that may pass the selection."""
+    events_per_file: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    """Events in one ROOT file, which is also the unit of parallel work."""
+    seed: Annotated[int, Field(ge=0, le=800_000_000)] = 42
+    """Seed of every random number; the same seed gives the same events whatever the number of workers."""
+    pileup: Annotated[float, Field(ge=0, le=200)] = 20.0
+    """Mean number of further proton collisions in an event."""
+    pileup_pool: Annotated[int, Field(ge=1, le=1_000_000)] = 2_500
+    """Minimum-bias events from which pile-up is drawn."""
+    workers: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Processes that simulate; 0 is one per core."""
+
+
+class IngestConfig(Section):
+    """ROOT files in, a data set of features and particle sequences out."""
+
+    input: dict[str, tuple[Url, ...]] = {}
+    """Class to files, folders or globs: {ttbar: [/data/ttbar/*.root]}; the class `unlabelled` is for real data."""
+    output: Url | None = None
+    """The data set; new files are added to one that is there."""
+    on_bad_file: Literal["fail", "skip"] = "fail"
+    """Whether a file that cannot be read stops the run, or is set aside and listed in the manifest."""
+    particles: bool = True
+    """Whether to store the particle sequences beside the 14 features."""
+    compatibility: Literal["none", "sparkdltrigger"] = "none"
+    """`sparkdltrigger` reproduces the published code where it differs from its description."""
+    entries_per_task: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
+    """Entries of a file that one task reads; longer files are split."""
+    entries_per_chunk: Annotated[int, Field(ge=10, le=100_000)] = 1_000
+    """Entries that are in memory at once, which bounds the memory of a task."""
+
+    @model_validator(mode="after")
+    def _classes_are_known(self) -> "IngestConfig":
+        known = (*CLASSES, UNLABELLED)
+        for name in self.input:
+            if name not in known:
+                raise ValueError(f"unknown class {name!r}: the classes are {', '.join(known)}")
+        return self
+
+
+class BalanceConfig(Section):
+    """How many events of each class training sees."""
+
+    mode: Literal["smallest", "none"] = "smallest"
+    """`smallest` takes as many events of every class as the rarest one has; `none` takes all."""
+    max_per_class: Annotated[int, Field(ge=1)] | None = None
+    """Upper bound on the training events of one class."""
+
+
+class ScheduleConfig(Section):
+    """The learning rate from the first committed step to the last."""
+
+    rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    """Learning rate at `reference_batch` events a batch."""
+    reference_batch: Annotated[int, Field(ge=1)] = 768
+    """Batch size that `rate` belongs to."""
+    scaling: Literal["linear", "sqrt", "none"] = "linear"
+    """How the rate grows when the batch is larger than the reference."""
+    max_rate: Annotated[float, Field(gt=0, le=10)] = 4e-3
+    """Bound on the scaled rate; Adam diverges beyond."""
+    warmup_epochs: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """Epochs over which the rate climbs linearly to its full value."""
+    decay: Literal["cosine", "constant"] = "cosine"
+    """How the rate falls after the warm-up."""
+    final_fraction: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """Share of the full rate that is left at the end of the decay."""
+
+
+class TrainConfig(Section):
+    """A training run: its data, its network, its steps."""
+
+    input: tuple[Url, ...] = ()
+    """Data sets made by ingest, or folders of the published SparkDLTrigger HLF Parquet."""
+    test_input: tuple[Url, ...] = ()
+    """Published test data, where the published training data is the input; a data set of ingest brings its own."""
+    output: Url | None = None
+    """Run directory: plan, commits, metrics and the model. The same command continues an interrupted run."""
+    network: Literal["hlf"] = "hlf"
+    """Which network is trained."""
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
+    """Passes over the training events."""
+    batch: Annotated[int, Field(ge=1, le=1_000_000)] = 768
+    """Events in one global batch, the same whatever the number of executors."""
+    batches_per_step: Annotated[int, Field(ge=1, le=100_000)] = 16
+    """Batches between two commits."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    balance: BalanceConfig = BalanceConfig()
+    early_stopping_epochs: Annotated[int, Field(ge=0, le=10_000)] = 8
+    """Stop after so many epochs without a better validation loss; 0 never stops."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
+    """Seed of the initial weights."""
+    validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    """Share of the training side that is held out for validation; the test side is never looked at."""
+
+
+class EvaluateConfig(Section):
+    """Figures and pictures of a trained model on the test side of its data."""
+
+    model: Url | None = None
+    """Model directory that train wrote."""
+    input: tuple[Url, ...] = ()
+    """Data sets whose test side is scored; empty takes those that the model was trained on."""
+    output: Url | None = None
+    """Folder for evaluation.json and report.html."""
+    signal: ClassName = "ttbar"
+    """The class whose efficiency is quoted."""
+    background_efficiencies: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.001, 0.01, 0.1)
+    """Background efficiencies at which the signal efficiency is quoted."""
+
+
+class PredictConfig(Section):
+    """Class probabilities for every event of a data set."""
+
+    model: Url | None = None
+    """Model directory that train wrote."""
+    input: tuple[Url, ...] = ()
+    """Data sets to score."""
+    output: Url | None = None
+    """Folder that receives the scores as Parquet."""
+
+
+class Config(Section):
+    """The whole configuration: one section per step, and the two that all share."""
+
+    storage: StorageConfig = StorageConfig()
+    spark: SparkConfig = SparkConfig()
+    simulate: SimulateConfig = SimulateConfig()
+    ingest: IngestConfig = IngestConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    predict: PredictConfig = PredictConfig()

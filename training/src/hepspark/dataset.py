@@ -1,0 +1,192 @@
+"""A data set: Parquet parts, and numbered manifests that say which of them count.
+
+Layout below the data set's URL:
+
+    manifest/00000001.json    written last and never replaced: the data set appears whole or not at all
+    parts/<name>.parquet      rows of one entry range of one input file
+
+A reader takes the newest manifest and only the parts it lists, so parts of an interrupted or
+failed run are never seen. Adding files writes new parts and the next manifest.
+
+Columns: `file_id` and `entry` name the event, `event_hash` (its 64-bit hash, as a signed integer) orders
+it, `split` is its side ("train" or "test"), `label` its class, then the 14 features of `schema.HLF` in
+float32, then, where particles are kept, the list columns of `schema.PARTICLE_COLUMNS`.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from hepspark.config import StorageConfig
+from hepspark.config.base import Section
+from hepspark.errors import InputError, RunError
+from hepspark.schema import DATASET_SCHEMA, HLF, PARTICLE_COLUMNS
+from hepspark.storage import join, store_for
+
+EVENT_COLUMNS = pa.schema(
+    [
+        pa.field("file_id", pa.string(), nullable=False),
+        pa.field("entry", pa.int64(), nullable=False),
+        pa.field("event_hash", pa.int64(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("label", pa.int8(), nullable=False),
+        *(pa.field(name, pa.float32(), nullable=False) for name in HLF),
+    ]
+)
+"""Arrow schema of a part without particles."""
+
+PARTICLES = pa.schema(
+    [
+        pa.field(
+            name,
+            pa.list_(pa.int8() if name in ("particle_type", "particle_charge") else pa.float32()),
+            nullable=False,
+        )
+        for name in PARTICLE_COLUMNS
+    ]
+)
+"""Arrow schema of the particle columns."""
+
+
+class Part(Section):
+    """One Parquet file of a data set."""
+
+    path: str
+    """Below the data set's URL."""
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class Input(Section):
+    """One ROOT file that a data set was made from."""
+
+    name: str
+    """Last part of the file's URL; the path is not part of an event's identity."""
+    class_name: str
+    file_id: str
+    """The ROOT file's UUID."""
+    size: int
+    sha256: str
+    entries: int
+    cut_flow: dict[str, int]
+    """Events left after each cut, in order."""
+    parts: tuple[Part, ...]
+
+
+class Excluded(Section):
+    """A file that was set aside."""
+
+    name: str
+    reason: str
+
+
+class Manifest(Section):
+    """What a data set holds and where it came from."""
+
+    schema_version: int
+    particles: bool
+    compatibility: str
+    counts: dict[str, dict[str, int]]
+    """Class to events after each cut, then `train` and `test`."""
+    inputs: tuple[Input, ...]
+    excluded: tuple[Excluded, ...] = ()
+    versions: dict[str, str]
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set as it stands: its URL, the number of its newest manifest, and that manifest."""
+
+    url: str
+    version: int
+    manifest: Manifest
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All parts, in the order of the manifest."""
+        return tuple(part for file in self.manifest.inputs for part in file.parts)
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the events of this data set: the same wherever it lies and however often it is copied."""
+        content = sorted((file.file_id, part.sha256) for file in self.manifest.inputs for part in file.parts)
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def find(url: str, storage: StorageConfig) -> Dataset | None:
+    """The data set at a URL, or None where there is none.
+
+    Raises:
+        InputError: it is of another schema version, or its manifest is not readable.
+    """
+    entries = store_for(url, storage).list(join(url, "manifest"))
+    manifests = [entry.url for entry in entries if entry.url.endswith(".json")]
+    if not manifests:
+        return None
+    newest = manifests[-1]
+    try:
+        content = json.loads(store_for(url, storage).read(newest))
+        version = content.get("schema_version")
+        if version != DATASET_SCHEMA:
+            raise InputError(
+                f"{newest}: the data set has schema version {version}, this hepspark reads {DATASET_SCHEMA}; "
+                "ingest it again, or use the hepspark that wrote it"
+            )
+        manifest = Manifest.model_validate(content)
+    except (ValueError, AttributeError, ValidationError) as error:
+        raise InputError(f"{newest}: not a manifest of a data set: {error}") from error
+    return Dataset(url=url, version=len(manifests), manifest=manifest)
+
+
+def load(url: str, storage: StorageConfig) -> Dataset:
+    """The data set at a URL.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    dataset = find(url, storage)
+    if dataset is None:
+        raise InputError(f"{url}: no data set here (no manifest/*.json); make one with hepspark ingest")
+    return dataset
+
+
+def commit(url: str, version: int, manifest: Manifest, storage: StorageConfig) -> Dataset:
+    """Make a manifest the newest of its data set.
+
+    Args:
+        url: The data set.
+        version: Number of the new manifest, one more than that of the newest.
+        manifest: What the data set holds from now on.
+        storage: How the store is reached.
+
+    Raises:
+        RunError: another run added a manifest in the meantime.
+    """
+    target = join(url, "manifest", f"{version:08d}.json")
+    if not store_for(url, storage).create(target, manifest.model_dump_json(indent=1).encode()):
+        raise RunError(f"{target}: another run changed this data set in the meantime; run the same command again")
+    return Dataset(url=url, version=version, manifest=manifest)
+
+
+def read_part(
+    dataset_url: str, part: Part, columns: Sequence[str], storage: StorageConfig
+) -> pa.Table:
+    """Some columns of one part.
+
+    Raises:
+        InputError: the part is missing, altered or lacks a column.
+    """
+    url = join(dataset_url, part.path)
+    data = store_for(url, storage).read(url)
+    if len(data) != part.bytes or hashlib.sha256(data).hexdigest() != part.sha256:
+        raise InputError(f"{url}: not what the manifest lists (checksum differs); restore it or ingest again")
+    return pq.read_table(io.BytesIO(data), columns=list(columns))

@@ -1,0 +1,219 @@
+"""Starts Spark, and runs Python work on its executors."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from hepspark.config import SparkConfig
+from hepspark.errors import HepsparkError, InputError
+from hepspark.progress import track
+
+if TYPE_CHECKING:
+    from pyspark import SparkConf, SparkContext
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_JAVA_PACKAGES = (
+    "java.lang",
+    "java.lang.invoke",
+    "java.lang.reflect",
+    "java.io",
+    "java.net",
+    "java.nio",
+    "java.util",
+    "java.util.concurrent",
+    "java.util.concurrent.atomic",
+    "sun.nio.ch",
+    "sun.nio.cs",
+    "sun.security.action",
+    "sun.util.calendar",
+)
+_POLL_SECONDS = 0.05
+
+
+@contextmanager
+def spark_context(config: SparkConfig, *, bigdl: bool = False) -> Iterator["SparkContext"]:
+    """A running Spark, stopped at the end.
+
+    Args:
+        config: Where and how it runs.
+        bigdl: Whether BigDL's classes and settings are wanted.
+
+    Raises:
+        InputError: there is no Java 17, or the master is not one that can be used.
+    """
+    os.environ["JAVA_HOME"] = str(java_home())
+    # pip's pyspark is found by its package; a stray SPARK_HOME would start another version.
+    os.environ.pop("SPARK_HOME", None)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    if not config.master.startswith(("local", "spark://", "k8s://")) or config.master.startswith("local-cluster"):
+        raise InputError(f"spark.master: {config.master} is not one of local[N], spark://host:port, k8s://…")
+    conf = _configuration(config, bigdl=bigdl)
+    if bigdl:
+        from bigdl.dllib.nncontext import init_nncontext
+
+        context = init_nncontext(conf)
+    else:
+        from pyspark import SparkContext
+
+        context = SparkContext(conf=conf)
+    try:
+        yield context
+    finally:
+        context.stop()
+
+
+def run_tasks(
+    context: "SparkContext", work: Callable[[Item], Result], items: Sequence[Item], title: str, unit: str = "tasks"
+) -> list[Result]:
+    """Run a function on the executors, one task an item, and return the results in the order of the items.
+
+    Args:
+        context: Where to run.
+        work: A function of a module, or a partial of one; it and what it returns are pickled.
+        items: What it is called with.
+        title: What the progress display says.
+        unit: What one item is called there.
+
+    Raises:
+        HepsparkError: of the kind the tasks raised; the messages of all failed tasks are in it.
+    """
+    if not items:
+        return []
+    rdd = context.parallelize(items, len(items)).map(_Guarded(work))
+    from pyspark import inheritable_thread_target
+
+    group = f"hepspark-{time.monotonic_ns()}"
+    context.setJobGroup(group, title, interruptOnCancel=True)
+    with ThreadPoolExecutor(1) as pool, track(title, len(items), unit) as tracker:
+        future = pool.submit(inheritable_thread_target(rdd.collect))
+        shown = 0
+        try:
+            while not future.done():
+                time.sleep(_POLL_SECONDS)
+                shown += _advance(tracker.advance, _finished(context, group), shown)
+        except BaseException:
+            context.cancelJobGroup(group)
+            raise
+        outcomes = future.result()
+        _advance(tracker.advance, len(items), shown)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, HepsparkError)]
+    if failures:
+        messages = dict.fromkeys(str(failure) for failure in failures)
+        raise type(failures[0])("\n  ".join(messages)) from failures[0]
+    return list(outcomes)
+
+
+def java_home() -> Path:
+    """The folder of a Java 17.
+
+    Raises:
+        InputError: none is installed.
+    """
+    named = os.environ.get("JAVA_HOME")
+    on_path = shutil.which("java")
+    places = [Path(named)] if named else []
+    places += sorted(Path("/usr/lib/jvm").glob("*17*"))
+    places += [Path(on_path).resolve().parent.parent] if on_path else []
+    for place in places:
+        java = place / "bin" / "java"
+        if java.is_file() and _java_version(java) == 17:
+            return place
+    raise InputError("no Java 17 found: install openjdk-17-jre-headless, or set JAVA_HOME to one")
+
+
+def _java_version(java: Path) -> int:
+    output = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    match = re.search(r'version "(\d+)', output)
+    return int(match[1]) if match else 0
+
+
+def _configuration(config: SparkConfig, *, bigdl: bool) -> "SparkConf":
+    from pyspark import SparkConf
+
+    opens = " ".join(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _JAVA_PACKAGES)
+    log4j = Path(__file__).with_name("log4j2.properties")
+    quiet = f"-Dbigdl.utils.LoggerFilter.disable=true -Dlog4j2.configurationFile=file:{log4j}"
+    settings = {
+        "spark.driver.memory": config.driver_memory,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.extraJavaOptions": f"{opens} {quiet}",
+        "spark.executor.extraJavaOptions": opens,
+        "spark.pyspark.python": sys.executable,
+        "spark.pyspark.driver.python": sys.executable,
+    }
+    if config.master.startswith("local"):
+        settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    if bigdl:
+        settings |= _bigdl_settings()
+    settings |= config.conf
+    return SparkConf().setMaster(config.master).setAppName(config.app_name).setAll(list(settings.items()))
+
+
+def _bigdl_settings() -> dict[str, str]:
+    jars = bigdl_jars()
+    return {
+        "spark.jars": ",".join(jars),
+        "spark.driver.extraClassPath": ":".join(jars),
+        "spark.executor.extraClassPath": ":".join(jars),
+        # BigDL refuses to start without these: its all-reduce counts on every task having its place.
+        "spark.serializer": "org.apache.spark.serializer.JavaSerializer",
+        "spark.shuffle.reduceLocality.enabled": "false",
+        "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+        "spark.speculation": "false",
+        # A retry inside a broken all-reduce waits in vain; the step is repeated from its commit instead.
+        "spark.task.maxFailures": "1",
+        "spark.stage.maxConsecutiveAttempts": "1",
+        "spark.locality.wait": "10s",
+    }
+
+
+def bigdl_jars() -> list[str]:
+    """Paths of BigDL's jars.
+
+    Raises:
+        InputError: BigDL is not installed.
+    """
+    found = importlib.util.find_spec("bigdl")
+    places = list(found.submodule_search_locations or []) if found else []
+    jars = sorted(str(jar) for place in places for jar in Path(place).glob("share/*/lib/*.jar"))
+    if not jars:
+        raise InputError("BigDL is not installed: pip install --no-deps -r requirements/bigdl.txt")
+    return jars
+
+
+class _Guarded:
+    """Turns a failure that has a message into a result, so that Spark neither retries nor traces it."""
+
+    def __init__(self, work: Callable[[Item], Result]) -> None:
+        self._work = work
+
+    def __call__(self, item: Item) -> Result | HepsparkError:
+        try:
+            return self._work(item)  # type: ignore[arg-type,return-value]
+        except HepsparkError as error:
+            return error
+
+
+def _finished(context: "SparkContext", group: str) -> int:
+    status = context.statusTracker()
+    jobs = [status.getJobInfo(job) for job in status.getJobIdsForGroup(group)]
+    stages = [status.getStageInfo(stage) for job in jobs if job for stage in job.stageIds]
+    return sum(stage.numCompletedTasks for stage in stages if stage)
+
+
+def _advance(advance: Callable[[float], None], finished: int, shown: int) -> int:
+    if finished > shown:
+        advance(float(finished - shown))
+    return max(finished - shown, 0)

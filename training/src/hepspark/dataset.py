@@ -128,7 +128,7 @@ def find(url: str, storage: StorageConfig) -> Dataset | None:
     Raises:
         InputError: it is of another schema version, or its manifest is not readable.
     """
-    entries = store_for(url, storage).list(join(url, "manifest"))
+    entries = store_for(url, storage).walk(join(url, "manifest"))
     manifests = [entry.url for entry in entries if entry.url.endswith(".json")]
     if not manifests:
         return None

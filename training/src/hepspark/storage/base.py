@@ -43,7 +43,7 @@ class Store(Protocol):
     def exists(self, url: str) -> bool:
         """Whether something is stored under exactly this URL."""
 
-    def list(self, url: str) -> list[Entry]:
+    def walk(self, url: str) -> list[Entry]:
         """All files below a folder, ordered by URL; none where the folder does not exist."""
 
     def glob(self, pattern: str) -> list[Entry]:

@@ -63,8 +63,8 @@ class LocalStore:
         """See `Store.exists`."""
         return _path(url).is_file()
 
-    def list(self, url: str) -> list[Entry]:
-        """See `Store.list`."""
+    def walk(self, url: str) -> list[Entry]:
+        """See `Store.walk`."""
         root = _path(url)
         with _told(url, "listed"):
             found = [

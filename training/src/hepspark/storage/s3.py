@@ -125,8 +125,8 @@ class S3Store:
             raise explain(url, error, self._config) from error
         return True
 
-    def list(self, url: str) -> list[Entry]:
-        """See `Store.list`."""
+    def walk(self, url: str) -> list[Entry]:
+        """See `Store.walk`."""
         bucket, key = split(url)
         prefix = f"{key.rstrip('/')}/" if key else ""
         with told(url, self._config):

@@ -23,6 +23,7 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
 
     Raises:
         InputError: the file is not readable YAML, or a key or value is wrong; all mistakes are named at once.
+
     """
     data = _read(path) if path else {}
     for override in overrides:
@@ -45,6 +46,7 @@ def given(value: T | None, key: str) -> T:
 
     Raises:
         InputError: the key was not given.
+
     """
     if value is None or value == () or value == {}:
         raise InputError(f"{key} is not given: set it in the configuration file or with --set {key}=…")

@@ -51,6 +51,7 @@ def split(url: str) -> tuple[str, str]:
 
     Raises:
         InputError: it is not one.
+
     """
     match = _URL.match(url)
     if not match:

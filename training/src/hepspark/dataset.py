@@ -127,7 +127,6 @@ def find(url: str, storage: StorageConfig) -> Dataset | None:
 
     Raises:
         InputError: it is of another schema version, or its manifest is not readable.
-
     """
     entries = store_for(url, storage).walk(join(url, "manifest"))
     manifests = [entry.url for entry in entries if entry.url.endswith(".json")]
@@ -153,7 +152,6 @@ def load(url: str, storage: StorageConfig) -> Dataset:
 
     Raises:
         InputError: there is none, or it cannot be read.
-
     """
     dataset = find(url, storage)
     if dataset is None:
@@ -172,7 +170,6 @@ def commit(url: str, version: int, manifest: Manifest, storage: StorageConfig) -
 
     Raises:
         RunError: another run added a manifest in the meantime.
-
     """
     target = join(url, "manifest", f"{version:08d}.json")
     if not store_for(url, storage).create(target, manifest.model_dump_json(indent=1).encode()):
@@ -185,7 +182,6 @@ def read_part(dataset_url: str, part: Part, columns: Sequence[str], storage: Sto
 
     Raises:
         InputError: the part is missing, altered or lacks a column.
-
     """
     url = join(dataset_url, part.path)
     data = store_for(url, storage).read(url)

@@ -54,7 +54,6 @@ def track(title: str, total: float, unit: str = "") -> Iterator[Tracker]:
         title: What is being done.
         total: How much there is to do, in the unit of `advance`.
         unit: Name of that unit.
-
     """
     if not sys.stderr.isatty():
         yield _Lines(title, total, unit)

@@ -51,7 +51,6 @@ def spark_context(config: SparkConfig, *, bigdl: bool = False) -> Iterator["Spar
 
     Raises:
         InputError: there is no Java 17, or the master is not one that can be used.
-
     """
     os.environ["JAVA_HOME"] = str(java_home())
     # pip's pyspark is found by its package; a stray SPARK_HOME would start another version.
@@ -88,7 +87,6 @@ def run_tasks(
 
     Raises:
         HepsparkError: of the kind the tasks raised; the messages of all failed tasks are in it.
-
     """
     if not items:
         return []
@@ -121,7 +119,6 @@ def java_home() -> Path:
 
     Raises:
         InputError: none is installed.
-
     """
     named = os.environ.get("JAVA_HOME")
     on_path = shutil.which("java")
@@ -187,7 +184,6 @@ def bigdl_jars() -> list[str]:
 
     Raises:
         InputError: BigDL is not installed.
-
     """
     found = importlib.util.find_spec("bigdl")
     places = list(found.submodule_search_locations or []) if found else []

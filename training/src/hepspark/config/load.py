@@ -23,7 +23,6 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
 
     Raises:
         InputError: the file is not readable YAML, or a key or value is wrong; all mistakes are named at once.
-
     """
     data = _read(path) if path else {}
     for override in overrides:
@@ -32,7 +31,7 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
         return Config.model_validate(data)
     except ValidationError as error:
         source = str(path) if path else "configuration"
-        lines = [_explain(e, data) for e in error.errors(include_url=False)]
+        lines = [_explain(e) for e in error.errors(include_url=False)]
         raise InputError(f"{source}: " + "\n  ".join(lines)) from error
 
 
@@ -46,7 +45,6 @@ def given(value: T | None, key: str) -> T:
 
     Raises:
         InputError: the key was not given.
-
     """
     if value is None or value == () or value == {}:
         raise InputError(f"{key} is not given: set it in the configuration file or with --set {key}=…")
@@ -84,7 +82,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
     data[last] = value
 
 
-def _explain(error: Any, data: dict[str, Any]) -> str:
+def _explain(error: Any) -> str:
     location = [part for part in error["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
     key = ".".join(str(part) for part in location)
     if error["type"] == "extra_forbidden":

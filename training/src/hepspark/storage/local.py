@@ -77,7 +77,7 @@ class LocalStore:
 
     def glob(self, pattern: str) -> list[Entry]:
         """See `Store.glob`."""
-        paths = (Path(name) for name in glob.glob(str(_path(pattern)), recursive=True))
+        paths = (Path(name) for name in glob.glob(str(_path(pattern)), recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
         return [Entry(str(path), path.stat().st_size) for path in sorted(paths) if path.is_file()]
 
     def delete(self, url: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 import boto3
 import botocore.config
@@ -51,7 +51,6 @@ def split(url: str) -> tuple[str, str]:
 
     Raises:
         InputError: it is not one.
-
     """
     match = _URL.match(url)
     if not match:
@@ -76,7 +75,7 @@ class S3Store:
             stream = smart_open.open(
                 f"s3://{bucket}/{key}", "rb", transport_params={"client": self._client}, compression="disable"
             )
-            return cast(BinaryIO, stream)
+            return stream
 
     def read(self, url: str) -> bytes:
         """See `Store.read`."""

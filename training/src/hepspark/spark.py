@@ -1,27 +1,30 @@
 """Starts Spark, and runs Python work on its executors."""
 
 import importlib.util
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hepspark.config import SparkConfig
 from hepspark.errors import HepsparkError, InputError
 from hepspark.progress import track
 
 if TYPE_CHECKING:
-    from pyspark import SparkConf, SparkContext
+    from pyspark import RDD, SparkConf, SparkContext
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 _JAVA_PACKAGES = (
     "java.lang",
@@ -39,6 +42,7 @@ _JAVA_PACKAGES = (
     "sun.util.calendar",
 )
 _POLL_SECONDS = 0.05
+_FAILED = "hepspark-failed"
 
 
 @contextmanager
@@ -55,18 +59,22 @@ def spark_context(config: SparkConfig, *, bigdl: bool = False) -> Iterator["Spar
     os.environ["JAVA_HOME"] = str(java_home())
     # pip's pyspark is found by its package; a stray SPARK_HOME would start another version.
     os.environ.pop("SPARK_HOME", None)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     if not config.master.startswith(("local", "spark://", "k8s://")) or config.master.startswith("local-cluster"):
         raise InputError(f"spark.master: {config.master} is not one of local[N], spark://host:port, k8s://…")
     conf = _configuration(config, bigdl=bigdl)
     if bigdl:
-        from bigdl.dllib.nncontext import init_nncontext
+        # It tells of every class it registers on standard output, which is for results.
+        with redirect_stdout(io.StringIO()):
+            from bigdl.dllib.nncontext import init_nncontext
 
-        context = init_nncontext(conf)
+            context = init_nncontext(conf)
     else:
         from pyspark import SparkContext
 
         context = SparkContext(conf=conf)
+    context.setLogLevel("ERROR")
     try:
         yield context
     finally:
@@ -74,7 +82,7 @@ def spark_context(config: SparkConfig, *, bigdl: bool = False) -> Iterator["Spar
 
 
 def run_tasks(
-    context: "SparkContext", work: Callable[[Item], Result], items: Sequence[Item], title: str, unit: str = "tasks"
+    context: "SparkContext", work: Callable[[Item], Result], items: Sequence[Item], title: str = "", unit: str = "tasks"
 ) -> list[Result]:
     """Run a function on the executors, one task an item, and return the results in the order of the items.
 
@@ -82,7 +90,7 @@ def run_tasks(
         context: Where to run.
         work: A function of a module, or a partial of one; it and what it returns are pickled.
         items: What it is called with.
-        title: What the progress display says.
+        title: What the progress display says; none is shown where this is empty.
         unit: What one item is called there.
 
     Raises:
@@ -91,27 +99,67 @@ def run_tasks(
     if not items:
         return []
     rdd = context.parallelize(items, len(items)).map(_Guarded(work))
+    return _results(_collect(context, rdd, title, len(items), unit))
+
+
+def run_grouped(
+    context: "SparkContext",
+    split: Callable[[Item], Iterable[tuple[Key, Value]]],
+    items: Sequence[Item],
+    combine: Callable[[Key, Sequence[Value]], Result],
+    groups: int,
+    title: str,
+    unit: str = "tasks",
+) -> list[tuple[Key, Result]]:
+    """Split each item into keyed pieces, bring those of a key together, and return what each group gives.
+
+    Args:
+        context: Where to run.
+        split: Called with an item; gives pairs of key and piece.
+        items: What it is called with.
+        combine: Called with a key and its pieces.
+        groups: About how many keys there are, which is the number of tasks of the second half.
+        title: What the progress display says.
+        unit: What one task is called there.
+
+    Raises:
+        HepsparkError: of the kind the tasks raised; the messages of all failed tasks are in it.
+    """
+    pieces = context.parallelize(items, len(items)).flatMap(_GuardedPieces(split))
+    rdd = pieces.groupByKey(groups).map(_GuardedGroup(combine))
+    return _results(_collect(context, rdd, title, len(items) + groups, unit))
+
+
+def _collect(context: "SparkContext", rdd: "RDD[Any]", title: str, total: int, unit: str) -> list[Any]:
     from pyspark import inheritable_thread_target
 
     group = f"hepspark-{time.monotonic_ns()}"
     context.setJobGroup(group, title, interruptOnCancel=True)
-    with ThreadPoolExecutor(1) as pool, track(title, len(items), unit) as tracker:
+    with ThreadPoolExecutor(1) as pool, track(title, total, unit) if title else nullcontext() as tracker:
         future = pool.submit(inheritable_thread_target(rdd.collect))
         shown = 0
         try:
             while not future.done():
-                time.sleep(_POLL_SECONDS)
-                shown += _advance(tracker.advance, _finished(context, group), shown)
+                wait([future], timeout=_POLL_SECONDS)
+                finished = min(_finished(context, group), total)
+                if tracker and finished > shown:
+                    tracker.advance(finished - shown)
+                    shown = finished
         except BaseException:
             context.cancelJobGroup(group)
             raise
         outcomes = future.result()
-        _advance(tracker.advance, len(items), shown)
+        if tracker:
+            tracker.advance(total - shown)
+    return list(outcomes)
+
+
+def _results(outcomes: list[Any]) -> list[Any]:
     failures = [outcome for outcome in outcomes if isinstance(outcome, HepsparkError)]
     if failures:
         messages = dict.fromkeys(str(failure) for failure in failures)
         raise type(failures[0])("\n  ".join(messages)) from failures[0]
-    return list(outcomes)
+    return outcomes
 
 
 def java_home() -> Path:
@@ -150,8 +198,6 @@ def _configuration(config: SparkConfig, *, bigdl: bool) -> "SparkConf":
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.extraJavaOptions": f"{opens} {quiet}",
         "spark.executor.extraJavaOptions": opens,
-        "spark.pyspark.python": sys.executable,
-        "spark.pyspark.driver.python": sys.executable,
     }
     if config.master.startswith("local"):
         settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
@@ -196,12 +242,41 @@ def bigdl_jars() -> list[str]:
 class _Guarded:
     """Turns a failure that has a message into a result, so that Spark neither retries nor traces it."""
 
-    def __init__(self, work: Callable[[Item], Result]) -> None:
+    def __init__(self, work: Callable[[Any], Any]) -> None:
         self._work = work
 
-    def __call__(self, item: Item) -> Result | HepsparkError:
+    def __call__(self, item: Any) -> Any:
         try:
-            return self._work(item)  # type: ignore[arg-type,return-value]
+            return self._work(item)
+        except HepsparkError as error:
+            return error
+
+
+class _GuardedPieces:
+    """The same for work that gives pairs; a failure travels under a key of its own."""
+
+    def __init__(self, split: Callable[[Any], Iterable[tuple[Any, Any]]]) -> None:
+        self._split = split
+
+    def __call__(self, item: Any) -> list[tuple[Any, Any]]:
+        try:
+            return list(self._split(item))
+        except HepsparkError as error:
+            return [(_FAILED, error)]
+
+
+class _GuardedGroup:
+    """The same for the groups."""
+
+    def __init__(self, combine: Callable[[Any, Sequence[Any]], Any]) -> None:
+        self._combine = combine
+
+    def __call__(self, group: tuple[Any, Iterable[Any]]) -> Any:
+        key, pieces = group[0], list(group[1])
+        if key == _FAILED:
+            return pieces[0]
+        try:
+            return key, self._combine(key, pieces)
         except HepsparkError as error:
             return error
 
@@ -211,9 +286,3 @@ def _finished(context: "SparkContext", group: str) -> int:
     jobs = [status.getJobInfo(job) for job in status.getJobIdsForGroup(group)]
     stages = [status.getStageInfo(stage) for job in jobs if job for stage in job.stageIds]
     return sum(stage.numCompletedTasks for stage in stages if stage)
-
-
-def _advance(advance: Callable[[float], None], finished: int, shown: int) -> int:
-    if finished > shown:
-        advance(float(finished - shown))
-    return max(finished - shown, 0)

@@ -1,0 +1,1 @@
+"""A training run on disk: its frozen plan, its shards, its commits and its model."""

@@ -38,6 +38,8 @@ class _Lines:
         self._last = time.monotonic()
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
+        if not amount:
+            return
         self._done += amount
         now = time.monotonic()
         if self._done >= self._total or now - self._last >= LINE_EVERY_SECONDS:

@@ -64,21 +64,36 @@ def spark_context(config: SparkConfig, *, bigdl: bool = False) -> Iterator["Spar
     if not config.master.startswith(("local", "spark://", "k8s://")) or config.master.startswith("local-cluster"):
         raise InputError(f"spark.master: {config.master} is not one of local[N], spark://host:port, k8s://…")
     conf = _configuration(config, bigdl=bigdl)
-    if bigdl:
-        # It tells of every class it registers on standard output, which is for results.
-        with redirect_stdout(io.StringIO()):
+    with _java_is_quiet():
+        if bigdl:
             from bigdl.dllib.nncontext import init_nncontext
 
-            context = init_nncontext(conf)
-    else:
-        from pyspark import SparkContext
+            context = init_nncontext(conf, spark_log_level="ERROR", redirect_spark_log=False)
+        else:
+            from pyspark import SparkContext
 
-        context = SparkContext(conf=conf)
+            context = SparkContext(conf=conf)
     context.setLogLevel("ERROR")
     try:
         yield context
     finally:
         context.stop()
+
+
+@contextmanager
+def _java_is_quiet() -> Iterator[None]:
+    """Give a JVM that is started meanwhile no standard output: BigDL chats there, and ours is for results."""
+    sys.stdout.flush()
+    ours = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        os.dup2(ours, 1)
+        os.close(ours)
+        os.close(nowhere)
 
 
 def run_tasks(
@@ -149,7 +164,7 @@ def _collect(context: "SparkContext", rdd: "RDD[Any]", title: str, total: int, u
             context.cancelJobGroup(group)
             raise
         outcomes = future.result()
-        if tracker:
+        if tracker and total > shown:
             tracker.advance(total - shown)
     return list(outcomes)
 

@@ -35,6 +35,7 @@ def places(context: "SparkContext", rdd: Any) -> list[str]:
 
 
 def tensor(context: "SparkContext", model: Any, values: Floats) -> Any:
+    """A BigDL tensor of given values, shape (n,); `model` is any cached model, whose kind of tensor is taken."""
     jvm = java(context)
     buffer = jvm.java.nio.ByteBuffer.wrap(bytearray(np.ascontiguousarray(values, "<f4").tobytes()))
     array = gateway(context).new_array(jvm.float, len(values))
@@ -45,6 +46,7 @@ def tensor(context: "SparkContext", model: Any, values: Floats) -> Any:
 
 
 def array(context: "SparkContext", tensor: Any) -> Floats:
+    """The values of a BigDL tensor, flat."""
     jvm = java(context)
     count, offset = tensor.nElement(), tensor.storageOffset() - 1
     buffer = jvm.java.nio.ByteBuffer.allocate(4 * count).order(jvm.java.nio.ByteOrder.LITTLE_ENDIAN)

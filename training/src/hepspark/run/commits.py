@@ -9,6 +9,7 @@ import io
 import json
 import os
 import socket
+import zipfile
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,7 +84,7 @@ def newest(run: str, storage: StorageConfig) -> Commit | None:
         with np.load(io.BytesIO(store_for(url, storage).read(url)), allow_pickle=False) as content:
             arrays = {name: content[name] for name in _ARRAYS}
             meta = json.loads(content["meta"].tobytes())
-    except (ValueError, KeyError, OSError, EOFError) as error:
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{url}: not a commit of this hepspark ({error}); delete it to go on from the one before"
         ) from error
@@ -105,7 +106,7 @@ def write(run: str, commit: Commit, storage: StorageConfig) -> None:
     """
     if _newest_generation(run, storage) > commit.generation:
         raise SupersededError(
-            f"{run}: a newer driver has taken this run over; this one stops before step {commit.step}"
+            f"{run}: a newer driver has taken this run over; this one stops at step {commit.step}"
         )
     meta = {
         "step": commit.step,

@@ -1,0 +1,1 @@
+"""Tests of hepspark; the folder is the tier."""

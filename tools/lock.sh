@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Resolves the requirements again and writes the locked files. They name no index.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../requirements"
+compile() {
+  ../.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 \
+    --custom-compile-command 'make lock' "$@"
+}
+compile uv.in -o uv.txt
+compile build.in -o build.txt
+compile --no-deps bigdl.in -o bigdl.txt
+compile --only-binary :all: --no-binary pyspark ../pyproject.toml --all-extras -c constraints.in -c uv.in -o all.txt

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Makes .venv with everything that hepspark needs, at the locked versions, and finds or installs Java 17.
+# Run by make; does nothing that is already done. As root on Debian or Ubuntu it installs what is missing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fail() { echo "setup: $*" >&2; exit 2; }
+
+apt_install() { # packages
+  [[ "$(id -u)" == 0 ]] && command -v apt-get >/dev/null || return 1
+  echo "setup: installing $* from the distribution's packages" >&2
+  export DEBIAN_FRONTEND=noninteractive
+  { apt-get -qq update && apt-get -qq install -y --no-install-recommends "$@"; } >/dev/null
+}
+
+find_python() { # BigDL needs distutils, which Python 3.12 no longer has
+  local candidate
+  for candidate in python3.11 python3 /usr/bin/python3; do
+    "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || continue
+    "$candidate" -c 'import ensurepip, venv, distutils' 2>/dev/null && { echo "$candidate"; return; }
+  done
+  return 1
+}
+
+find_java() {
+  local home
+  for home in "${JAVA_HOME:-}" /usr/lib/jvm/*17* "$(readlink -f "$(command -v java || true)" 2>/dev/null | sed 's#/bin/java$##')"; do
+    [[ -n "$home" && -x "$home/bin/java" ]] || continue
+    "$home/bin/java" -version 2>&1 | grep -q 'version "17' && return
+  done
+  return 1
+}
+
+python="$(find_python 2>/dev/null)" || {
+  apt_install python3 python3-venv python3-distutils && python="$(find_python 2>/dev/null)" ||
+    fail "Python 3.11 with venv and distutils is needed: install python3.11, python3.11-venv and python3-distutils"
+}
+find_java || { apt_install openjdk-17-jre-headless && find_java; } ||
+  fail "Java 17 is needed: install openjdk-17-jre-headless, or set JAVA_HOME to one"
+
+export UV_CACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/hepspark/uv" UV_LINK_MODE=hardlink UV_PYTHON_DOWNLOADS=never
+# A hard link is not possible to another file system; uv then copies and warns, which is of no use here.
+export UV_NO_PROGRESS=1
+[[ -x .venv/bin/python ]] && .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null ||
+  { rm -rf .venv && "$python" -m venv .venv; }
+echo "setup: installing the locked Python packages" >&2
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+.venv/bin/uv pip sync --quiet --python .venv --require-hashes --build-constraints requirements/build.txt \
+  requirements/all.txt requirements/bigdl.txt
+.venv/bin/uv pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+touch .venv/.ready

@@ -1,0 +1,257 @@
+"""The command line: one subcommand per step. Only what a command needs is imported, so that --help is instant."""
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hepspark import __version__
+
+app = typer.Typer(
+    name="hepspark",
+    help="Trains particle-physics event classifiers with BigDL on Spark, on one machine or on Kubernetes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+config_app = typer.Typer(help="Show the configuration, or its schema.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(help="Bring files to and from S3.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(config_app, name="config")
+app.add_typer(data_app, name="data")
+
+ConfigFile = Annotated[
+    Path | None, typer.Argument(metavar="CONFIG", help="YAML file; the defaults hold where it is silent.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key; may be repeated.")
+]
+SummaryUrl = Annotated[str | None, typer.Option("--summary", metavar="URL", help="Write the JSON summary here too.")]
+DebugFlag = Annotated[bool, typer.Option("--debug", help="Show the stack trace of an error.")]
+
+
+def _step(name: str, does: str, example: str) -> None:
+    """Add the subcommand of a step."""
+
+    def command(
+        config: ConfigFile = None, overrides: Overrides = None, summary: SummaryUrl = None, debug: DebugFlag = False
+    ) -> None:
+        def work() -> Any:
+            from hepspark.config import load
+
+            loaded = load(config, overrides or ())
+            result = importlib.import_module(f"hepspark.steps.{name}").run(loaded)
+            if summary:
+                from hepspark.storage import store_for
+
+                store_for(summary, loaded.storage).write(summary, json.dumps(result, indent=1).encode())
+            return result
+
+        _guard(work, debug=debug)
+
+    # Paragraphs marked \b keep their line breaks.
+    app.command(name, help=f"{does}\n\n\b\nExample:\n  {example}\n\nThe JSON summary is printed on standard output.")(
+        command
+    )
+
+
+_step(
+    "simulate",
+    "Simulate collision events of the three classes and write them as ROOT files.",
+    "hepspark simulate --set simulate.output=events --set simulate.events=1000",
+)
+_step(
+    "ingest",
+    "Turn ROOT files into a data set of features and particle sequences.",
+    "hepspark ingest --set 'ingest.input={ttbar: [events/ttbar-*.root]}' --set ingest.output=dataset",
+)
+_step(
+    "train",
+    "Train a network; the same command continues an interrupted run.",
+    "hepspark train --set 'train.input=[dataset]' --set train.output=run",
+)
+_step(
+    "evaluate",
+    "Score the test events of a trained model, and write figures and a report.",
+    "hepspark evaluate --set evaluate.model=run/model --set evaluate.output=report",
+)
+_step(
+    "predict",
+    "Score every event of data sets and write the class probabilities as Parquet.",
+    "hepspark predict --set predict.model=run/model --set 'predict.input=[dataset]' --set predict.output=scores",
+)
+
+
+@config_app.command("show")
+def show(config: ConfigFile = None, overrides: Overrides = None, debug: DebugFlag = False) -> None:
+    r"""Print the configuration with every default, as YAML.
+
+    \b
+    Example:
+      hepspark config show run.yaml --set train.epochs=5
+    """
+
+    def work() -> None:
+        import yaml
+
+        from hepspark.config import load
+
+        content = load(config, overrides or ()).model_dump(mode="json")
+        typer.echo(yaml.safe_dump(content, sort_keys=False), nl=False)
+
+    _guard(work, debug=debug)
+
+
+@config_app.command("schema")
+def schema() -> None:
+    r"""Print the JSON Schema of the configuration.
+
+    \b
+    Example:
+      hepspark config schema > schema.json
+    """
+
+    def work() -> None:
+        from hepspark.config import schema
+
+        typer.echo(json.dumps(schema(), indent=1))
+
+    _guard(work)
+
+
+@data_app.command("put")
+def put(
+    source: Annotated[Path, typer.Argument(help="A file, or a folder with all that is in it.")],
+    target: Annotated[str, typer.Argument(help="s3a://bucket/key")],
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file with the storage section.")] = None,
+    overrides: Overrides = None,
+    debug: DebugFlag = False,
+) -> None:
+    r"""Upload files; what is there already with the same checksum is left, and an interrupted upload goes on.
+
+    \b
+    Example:
+      hepspark data put events s3a://physics/events --set storage.endpoint=http://127.0.0.1:9000
+    """
+    _data("put", config, overrides, source, target, debug=debug)
+
+
+@data_app.command("get")
+def get(
+    source: Annotated[str, typer.Argument(help="s3a://bucket/key of an object or a folder.")],
+    target: Annotated[Path, typer.Argument(help="A file or folder.")],
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file with the storage section.")] = None,
+    overrides: Overrides = None,
+    debug: DebugFlag = False,
+) -> None:
+    r"""Download files and verify them; an interrupted download goes on.
+
+    \b
+    Example:
+      hepspark data get s3a://physics/run/model model
+    """
+    _data("get", config, overrides, source, target, debug=debug)
+
+
+@data_app.command("ls")
+def ls(
+    url: Annotated[str, typer.Argument(help="Folder, or s3a://bucket/prefix.")],
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file with the storage section.")] = None,
+    overrides: Overrides = None,
+    debug: DebugFlag = False,
+) -> None:
+    r"""List what lies below a URL.
+
+    \b
+    Example:
+      hepspark data ls s3a://physics/
+    """
+    _data("ls", config, overrides, url, debug=debug)
+
+
+@data_app.command("public")
+def public(
+    name: Annotated[str | None, typer.Argument(help="What to load; all are listed where this is left out.")] = None,
+    target: Annotated[str | None, typer.Argument(help="Folder or s3a:// URL that receives it.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file with the storage section.")] = None,
+    overrides: Overrides = None,
+    debug: DebugFlag = False,
+) -> None:
+    r"""List the data sets that CERN published for these classifiers, or load one.
+
+    \b
+    Example:
+      hepspark data public
+    """
+    _data("public", config, overrides, name, target, debug=debug)
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=lambda v: _version(wanted=v))
+    ] = False,
+) -> None:
+    """Options that every command has."""
+
+
+def _data(action: str, config: Path | None, overrides: list[str] | None, *arguments: Any, debug: bool) -> None:
+    def work() -> Any:
+        from hepspark.config import load
+
+        step = importlib.import_module("hepspark.steps.data")
+        return getattr(step, action)(load(config, overrides or ()), *arguments)
+
+    _guard(work, debug=debug)
+
+
+def _guard(work: Callable[[], Any], *, debug: bool = False) -> None:
+    """Run a command, print its summary, and turn a failure into one message and its exit code."""
+    from hepspark.errors import HepsparkError
+
+    try:
+        result = work()
+    except HepsparkError as error:
+        if debug:
+            traceback.print_exc()
+        typer.echo(f"hepspark: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        typer.echo("hepspark: interrupted; the same command goes on where this one stopped", err=True)
+        raise typer.Exit(130) from error
+    except BrokenPipeError as error:
+        # Whoever read our output has left; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from error
+    if result is not None:
+        typer.echo(json.dumps(result, indent=1))
+
+
+def main(argv: list[str]) -> int:
+    """Run the command line.
+
+    Returns:
+        0 done, 1 the run failed, 2 the input is wrong, 130 interrupted.
+    """
+    try:
+        app(argv, prog_name="hepspark")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def run() -> None:
+    """Entry point of the `hepspark` command."""
+    sys.exit(main(sys.argv[1:]))

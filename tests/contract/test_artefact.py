@@ -53,7 +53,9 @@ def test_there_is_no_model_before_its_manifest(model, tmp_path):
         artefact.load(model.url, STORAGE)
 
 
-@pytest.mark.parametrize("name", ["weights.npz", "network.json", "scaler.json", "data.json", "config.json", "metrics.json"])
+@pytest.mark.parametrize(
+    "name", ["weights.npz", "network.json", "scaler.json", "data.json", "config.json", "metrics.json"]
+)
 def test_a_missing_or_altered_file_is_named(model, tmp_path, name):
     path = tmp_path / "model" / name
     content = path.read_bytes()

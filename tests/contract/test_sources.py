@@ -98,5 +98,5 @@ def test_a_file_that_changed_since_it_was_opened_is_named(tmp_path):
 
 
 def test_nothing_there_is_told(tmp_path):
-    with pytest.raises(InputError, match="neither a data set.*hepspark ingest"):
+    with pytest.raises(InputError, match=r"neither a data set.*hepspark ingest"):
         open_source(str(tmp_path), STORAGE)

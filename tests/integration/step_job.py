@@ -39,17 +39,25 @@ def start():
 
 
 def save(path, states):
-    np.savez(path, **{
-        f"{name}{number}": getattr(state, name)
-        for number, state in enumerate(states)
-        for name in ("weights", "first_moment", "second_moment", "updates")
-    })
+    np.savez(
+        path,
+        **{
+            f"{name}{number}": getattr(state, name)
+            for number, state in enumerate(states)
+            for name in ("weights", "first_moment", "second_moment", "updates")
+        },
+    )
 
 
 def read(path):
     with np.load(path) as content:
         return [
-            AdamState(content[f"weights{n}"], content[f"first_moment{n}"], content[f"second_moment{n}"], int(content[f"updates{n}"]))
+            AdamState(
+                content[f"weights{n}"],
+                content[f"first_moment{n}"],
+                content[f"second_moment{n}"],
+                int(content[f"updates{n}"]),
+            )
             for n in range(len(content.files) // 4)
         ]
 
@@ -77,9 +85,15 @@ def swapped(context, anchor):
 
 
 def main(master, executors, first, count, source, target, fault=""):
-    conf = {} if master.startswith("local") else {
-        "spark.executor.cores": "1", "spark.cores.max": executors, "spark.executor.memory": "1g",
-    }
+    conf = (
+        {}
+        if master.startswith("local")
+        else {
+            "spark.executor.cores": "1",
+            "spark.cores.max": executors,
+            "spark.executor.memory": "1g",
+        }
+    )
     state = read(source)[-1] if Path(source).exists() else start()
     with spark_context(SparkConfig(master=master, conf=conf, driver_memory="1g"), bigdl=True) as context:
         trainer = Trainer(context, NETWORK, state, rates(), BATCH, shard)

@@ -15,8 +15,15 @@ STORAGE = StorageConfig()
 def commit(step, generation):
     arrays = [np.arange(7, dtype=np.float32) + step + offset for offset in (0.0, 0.1, 0.2, 0.3)]
     return commits.Commit(
-        step=step, generation=generation, state=AdamState(*arrays[:3], updates=10 * step), best_weights=arrays[3],
-        best_loss=0.5, best_epoch=1, events=100 * step, steps=({"step": step, "epoch": 1},), epochs=({"epoch": 1},),
+        step=step,
+        generation=generation,
+        state=AdamState(*arrays[:3], updates=10 * step),
+        best_weights=arrays[3],
+        best_loss=0.5,
+        best_epoch=1,
+        events=100 * step,
+        steps=({"step": step, "epoch": 1},),
+        epochs=({"epoch": 1},),
     )
 
 

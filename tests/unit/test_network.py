@@ -11,7 +11,10 @@ HLF = NETWORKS["hlf"]
 
 def test_the_hlf_network_is_that_of_the_paper():
     assert [(layer.units, layer.activation) for layer in HLF.layers] == [
-        (50, "relu"), (20, "relu"), (10, "relu"), (3, "softmax"),
+        (50, "relu"),
+        (20, "relu"),
+        (10, "relu"),
+        (3, "softmax"),
     ]
     assert HLF.size == 14 * 50 + 50 + 50 * 20 + 20 + 20 * 10 + 10 + 10 * 3 + 3
 
@@ -26,7 +29,9 @@ def test_initial_weights_follow_from_the_seed_and_stay_within_glorots_limit():
 
 
 def test_a_forward_pass_by_hand():
-    network = Network(name="tiny", inputs=2, layers=(Dense(units=1, activation="relu"), Dense(units=2, activation="softmax")))
+    network = Network(
+        name="tiny", inputs=2, layers=(Dense(units=1, activation="relu"), Dense(units=2, activation="softmax"))
+    )
     weights = np.array([1, -1, 0.5, 2, -2, 0, 1], np.float32)  # (1,2), bias, (2,1), two biases
     log_p = log_probabilities(network, weights, np.array([[1, 0], [0, 3]], np.float32))
     # First event: hidden 1.5, logits (3, -2); second: hidden 0, logits (0, 1).

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -10,14 +12,16 @@ def test_the_rate_climbs_then_falls_to_its_final_fraction():
     rates = learning_rates(config, batch=100, steps=40, steps_per_epoch=4)
     assert rates[:4] == pytest.approx([0.2e-3, 0.4e-3, 0.6e-3, 0.8e-3])
     assert rates[4] == pytest.approx(1e-3)
-    assert all(earlier > later for earlier, later in zip(rates[4:], rates[5:], strict=False))
+    assert all(earlier > later for earlier, later in pairwise(rates[4:]))
     assert rates[22] == pytest.approx(0.55e-3)  # half-way along the cosine
     assert 0.1e-3 < rates[-1] < 0.11e-3
 
 
 @pytest.mark.parametrize(("scaling", "expected"), [("linear", 4e-3), ("sqrt", 2e-3), ("none", 1e-3)])
 def test_the_rate_grows_with_the_batch(scaling, expected):
-    config = ScheduleConfig(rate=1e-3, scaling=scaling, reference_batch=100, warmup_epochs=0, decay="constant", max_rate=1)
+    config = ScheduleConfig(
+        rate=1e-3, scaling=scaling, reference_batch=100, warmup_epochs=0, decay="constant", max_rate=1
+    )
     assert learning_rates(config, 400, 3, 1) == pytest.approx([expected] * 3)
 
 

@@ -9,7 +9,8 @@ A reader takes the newest manifest and only the parts it lists, so parts of an i
 failed run are never seen. Adding files writes new parts and the next manifest.
 
 Columns: `file_id` and `entry` name the event, `event_hash` (its 64-bit hash, as a signed integer) orders
-it, `split` is its side ("train" or "test"), `label` its class, then the 14 features of `schema.HLF` in
+it, `split_hash` (of its parent event) decides its side, `split` is that side
+("train" or "test"), `label` its class, then the 14 features of `schema.HLF` in
 float32, then, where particles are kept, the list columns of `schema.PARTICLE_COLUMNS`.
 """
 
@@ -35,6 +36,7 @@ EVENT_COLUMNS = pa.schema(
         pa.field("file_id", pa.string(), nullable=False),
         pa.field("entry", pa.int64(), nullable=False),
         pa.field("event_hash", pa.int64(), nullable=False),
+        pa.field("split_hash", pa.int64(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
         pa.field("label", pa.int8(), nullable=False),
         *(pa.field(name, pa.float32(), nullable=False) for name in HLF),

@@ -4,6 +4,7 @@ from hepspark.config.load import given, load, schema
 from hepspark.config.models import (
     BalanceConfig,
     Config,
+    DataConfig,
     EvaluateConfig,
     IngestConfig,
     PredictConfig,
@@ -17,6 +18,7 @@ from hepspark.config.models import (
 __all__ = [
     "BalanceConfig",
     "Config",
+    "DataConfig",
     "EvaluateConfig",
     "IngestConfig",
     "PredictConfig",

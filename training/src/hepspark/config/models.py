@@ -50,7 +50,7 @@ class SimulateConfig(Section):
 
     output: Url | None = None
     """Folder that receives one ROOT file per class and chunk."""
-    classes: tuple[ClassName, ...] = CLASSES
+    classes: Annotated[tuple[ClassName, ...], Field(min_length=1)] = CLASSES
     """Which processes to simulate."""
     events: Annotated[int, Field(ge=1, le=100_000_000)] = 300
     """Events to write per class; each holds a lepton that may pass the selection."""
@@ -105,14 +105,14 @@ class BalanceConfig(Section):
 class ScheduleConfig(Section):
     """The learning rate from the first committed step to the last."""
 
-    rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    rate: Annotated[float, Field(gt=0, le=10)] = 4e-3
     """Learning rate at `reference_batch` events a batch."""
     reference_batch: Annotated[int, Field(ge=1)] = 768
     """Batch size that `rate` belongs to."""
     scaling: Literal["linear", "sqrt", "none"] = "linear"
     """How the rate grows when the batch is larger than the reference."""
-    max_rate: Annotated[float, Field(gt=0, le=10)] = 4e-3
-    """Bound on the scaled rate; Adam diverges beyond."""
+    max_rate: Annotated[float, Field(gt=0, le=10)] = 1e-2
+    """Bound on the scaled rate."""
     warmup_epochs: Annotated[float, Field(ge=0, le=100)] = 1.0
     """Epochs over which the rate climbs linearly to its full value."""
     decay: Literal["cosine", "constant"] = "cosine"
@@ -174,6 +174,19 @@ class PredictConfig(Section):
     """Folder that receives the scores as Parquet."""
 
 
+class DataConfig(Section):
+    """How files are carried to and from a store."""
+
+    threads: Annotated[int, Field(ge=1, le=32)] = 4
+    """Parts that are under way at once."""
+    part_mb: Annotated[int, Field(ge=5, le=5_000)] = 8
+    """Size of a part in MiB; S3 takes none below 5, and larger ones are used where 10,000 would not do."""
+    public_address: Annotated[str, StringConstraints(pattern=r"^https?://")] = (
+        "https://sparkdltrigger.web.cern.ch/sparkdltrigger"
+    )
+    """Web folder of the published data sets: CERN's own, or a copy with the same layout."""
+
+
 class Config(Section):
     """The whole configuration: one section per step, and the two that all share."""
 
@@ -184,3 +197,4 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     predict: PredictConfig = PredictConfig()
+    data: DataConfig = DataConfig()

@@ -22,7 +22,7 @@ from hepspark.run import commits, plan, shards
 from hepspark.run.plan import Plan, PlannedSource
 from hepspark.sources import Role, Source, open_source
 from hepspark.spark import run_tasks, spark_context
-from hepspark.storage import join, store_for
+from hepspark.storage import check_conditional_writes, join, store_for
 from hepspark.versions import versions
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ def run(config: Config) -> dict[str, Any]:
             say(f"{output}: this run is complete")
             return artefact.load(model_url, config.storage).summary
     with spark_context(_fitting(config.spark, train.batch), bigdl=True) as context:
+        from hepspark.model.bigdl import check_parallelism
+
+        check_parallelism(train.batch)
+        check_conditional_writes(output, config.storage)
         planned = planned or _freeze(context, output, train, config.storage)
         commit = _train(context, output, planned, config.storage)
     return _save(model_url, planned, commit, config.storage)
@@ -66,9 +70,6 @@ def _fitting(config: SparkConfig, batch: int) -> SparkConfig:
 
 
 def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: StorageConfig) -> Plan:
-    from hepspark.model.bigdl import check_parallelism
-
-    check_parallelism(train.batch)
     sources = _sources(train, storage)
     chunks = [chunk for source in sources if source.role != "test" for chunk in source.chunks]
     index = shards.index(context, chunks, train.validation_fraction, storage)

@@ -1,11 +1,15 @@
 """The interface of a store, and what can be said of URLs without one."""
 
+import fnmatch
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
+
+TEMPORARY = ".hepspark-"
+"""Names that begin so are unfinished or passing; no listing shows them."""
 
 _S3 = re.compile(r"^s3[an]?://")
 _CHUNK_BYTES = 1 << 20
@@ -47,7 +51,7 @@ class Store(Protocol):
         """All files below a folder, ordered by URL; none where the folder does not exist."""
 
     def glob(self, pattern: str) -> list[Entry]:
-        """Files that a pattern with * ? [ ] matches, ordered by URL."""
+        """Files that a pattern matches, ordered by URL; see `matches` for what * ? [ ] ** mean."""
 
     def delete(self, url: str) -> None:
         """Remove a file; no error where there is none."""
@@ -73,10 +77,60 @@ def suffix_of(url: str) -> str:
     return PurePosixPath(url).suffix.lower()
 
 
+def matches(path: str, pattern: str) -> bool:
+    """Whether a path is one that a shell's pattern means, in every store alike.
+
+    * ? [ ] stand for characters within one part of the path, ** for any number of folders (or, at the end,
+    for all files below); none of them matches a name that begins with a dot.
+    """
+    return _parts_match(path.split("/"), pattern.split("/"))
+
+
+def _parts_match(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    if not patterns:
+        return not parts
+    first, rest = patterns[0], patterns[1:]
+    if first == "**":
+        if rest[:1] == ["**"]:  # the same as one, and quadratic work as two
+            return _parts_match(parts, rest)
+        here = _parts_match(parts, rest or ["*"])
+        return here or (bool(parts) and not parts[0].startswith(".") and _parts_match(parts[1:], patterns))
+    if not parts or (parts[0].startswith(".") and not first.startswith(".")):
+        return False
+    return fnmatch.fnmatchcase(parts[0], first) and _parts_match(parts[1:], rest)
+
+
 def chunks(stream: BinaryIO) -> Iterator[bytes]:
     """The content of a reader in pieces of bounded size."""
     while piece := stream.read(_CHUNK_BYTES):
         yield piece
+
+
+def collect(
+    stream: Callable[[int], Iterable[bytes]], length: int, attempts: int, broken: tuple[type[Exception], ...]
+) -> bytes:
+    """Bytes from a connection that may break, each time going on where it broke.
+
+    Args:
+        stream: Opens the stream anew at an offset.
+        length: How many bytes there are.
+        attempts: How often in a row it may break without bringing anything.
+        broken: What a broken connection raises; the last one is passed on. A stream that merely ends is broken too.
+    """
+    data = bytearray()
+    fruitless = 0
+    while len(data) < length:
+        before = len(data)
+        problem: Exception = EOFError(f"the connection closed after {before} of {length} bytes")
+        try:
+            for piece in stream(before):
+                data += piece
+        except broken as error:
+            problem = error
+        fruitless = fruitless + 1 if len(data) == before else 0
+        if fruitless == attempts:
+            raise problem
+    return bytes(data[:length])
 
 
 def checksum(store: Store, url: str) -> str:

@@ -4,14 +4,14 @@ import errno
 import glob
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from hepspark.errors import InputError, RunError
-from hepspark.storage.base import Entry
+from hepspark.storage.base import TEMPORARY, Entry
 
 
 class LocalStore:
@@ -19,45 +19,45 @@ class LocalStore:
 
     def open(self, url: str) -> BinaryIO:
         """See `Store.open`."""
-        with _told(url, "read"):
+        with told(url, "read"):
             return _path(url).open("rb")
 
     def read(self, url: str) -> bytes:
         """See `Store.read`."""
-        with _told(url, "read"):
+        with told(url, "read"):
             return _path(url).read_bytes()
 
     def write(self, url: str, data: bytes) -> None:
         """See `Store.write`."""
         target = _path(url)
-        with _told(url, "written"), _temporary(target, data) as temporary:
+        with told(url, "written"), _temporary(target, data) as temporary:
             temporary.replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
 
     def create(self, url: str, data: bytes) -> bool:
         """See `Store.create`: a hard link is the one operation that fails where the name is taken."""
         target = _path(url)
-        with _told(url, "written"), _temporary(target, data) as temporary:
+        with told(url, "written"), _temporary(target, data) as temporary:
             try:
                 os.link(temporary, target)
             except FileExistsError:
                 return False
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
             return True
 
     def upload(self, path: Path, url: str) -> None:
         """See `Store.upload`."""
         target = _path(url)
-        with _told(url, "written"):
+        with told(url, "written"):
             _make_folder(target.parent)
             temporary = _unused_name(target)
             try:
                 shutil.move(path, temporary)
-                _sync(temporary)
+                sync(temporary)
                 temporary.replace(target)
             finally:
                 temporary.unlink(missing_ok=True)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
 
     def exists(self, url: str) -> bool:
         """See `Store.exists`."""
@@ -66,31 +66,37 @@ class LocalStore:
     def walk(self, url: str) -> list[Entry]:
         """See `Store.walk`."""
         root = _path(url)
-        with _told(url, "listed"):
+        with told(url, "listed"):
             found = [
                 Entry(str(Path(folder) / name), (Path(folder) / name).stat().st_size)
                 for folder, _, names in os.walk(root, onerror=_raise_unless_missing)
                 for name in names
-                if not name.startswith(_TEMPORARY)
+                if not _passing(name)
             ]
         return sorted(found, key=lambda entry: entry.url)
 
     def glob(self, pattern: str) -> list[Entry]:
         """See `Store.glob`."""
-        paths = (Path(name) for name in glob.glob(str(_path(pattern)), recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
-        return [Entry(str(path), path.stat().st_size) for path in sorted(paths) if path.is_file()]
+        with told(pattern, "listed"):
+            names = glob.glob(str(_path(pattern)), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+            # a/** gives "a/" where a is a file, though nothing is below it.
+            files = sorted(
+                {name for name in names if not name.endswith("/") and Path(name).is_file() and not _passing(name)}
+            )
+            return [Entry(name, Path(name).stat().st_size) for name in files]
 
     def delete(self, url: str) -> None:
         """See `Store.delete`."""
-        with _told(url, "deleted"):
+        with told(url, "deleted"):
             _path(url).unlink(missing_ok=True)
-
-
-_TEMPORARY = ".hepspark-"
 
 
 def _path(url: str) -> Path:
     return Path(url).expanduser()
+
+
+def _passing(name: str) -> bool:
+    return Path(name).name.startswith(TEMPORARY)
 
 
 def _raise_unless_missing(error: OSError) -> None:
@@ -99,33 +105,36 @@ def _raise_unless_missing(error: OSError) -> None:
 
 
 def _make_folder(folder: Path) -> None:
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
+    for made in reversed(missing):
+        sync_folder(made.parent)
 
 
 def _unused_name(target: Path) -> Path:
-    handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
-    os.close(handle)
-    return Path(name)
+    return target.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
 
 
 @contextmanager
 def _temporary(target: Path, data: bytes) -> Iterator[Path]:
     _make_folder(target.parent)
-    temporary = _unused_name(target)
+    temporary = _unused_name(target)  # made with the mode that the user's umask gives, which mkstemp would not
     try:
         temporary.write_bytes(data)
-        _sync(temporary)
+        sync(temporary)
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have the content of a file on the disk itself."""
     with path.open("rb+") as stream:
         os.fsync(stream.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk itself."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -134,11 +143,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _told(url: str, verb: str) -> Iterator[None]:
+def told(url: str, verb: str) -> Iterator[None]:
+    """Turn an error of the file system into a message that names the file and the remedy."""
     try:
         yield
-    except FileNotFoundError:
-        raise InputError(f"{url}: no such file") from None
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename or url}: no such file") from None
     except PermissionError as error:
         raise InputError(f"{url}: cannot be {verb}: permission denied; check its owner and mode") from error
     except OSError as error:

@@ -1,61 +1,37 @@
 """Objects in any S3 store, by boto3."""
 
-import fnmatch
+import io
 import re
+import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import lru_cache
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-import boto3
-import botocore.config
 import botocore.exceptions
-import smart_open
+import botocore.parsers
 
 from hepspark.config import StorageConfig
-from hepspark.errors import HepsparkError, InputError, RunError
-from hepspark.storage.base import Entry
+from hepspark.errors import RunError
+from hepspark.storage import local
+from hepspark.storage.base import TEMPORARY, Entry, collect, matches, name_of
+from hepspark.storage.s3_client import ERRORS, NOTHING_THERE, client, code_of, explain, split, told
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
-_URL = re.compile(r"^s3[an]?://([^/]+)/?(.*)$")
-_NOTHING_THERE = ("404", "NoSuchKey", "NotFound")
-_TAKEN = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
-_DENIED = ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken")
+WRITER = "writer"
+"""Name of the metadata entry by which a conditional write knows its own object again."""
 
-
-@lru_cache(maxsize=8)
-def client(config: StorageConfig) -> "S3Client":
-    """The client of an endpoint, one per process and configuration."""
-    return boto3.client(
-        "s3",
-        endpoint_url=config.endpoint,
-        region_name=config.region,
-        verify=config.ca_bundle,
-        config=botocore.config.Config(
-            connect_timeout=config.connect_timeout,
-            read_timeout=config.read_timeout,
-            retries={"mode": "standard", "total_max_attempts": config.attempts},
-            s3={"addressing_style": "path" if config.path_style else "virtual"},
-            # Stores of other makes do not all know the newer default checksums.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        ),
-    )
-
-
-def split(url: str) -> tuple[str, str]:
-    """Bucket and key of an s3a:// URL.
-
-    Raises:
-        InputError: it is not one.
-    """
-    match = _URL.match(url)
-    if not match:
-        raise InputError(f"{url}: not an S3 URL; expected s3a://bucket/key")
-    return match[1], match[2]
+_READ_AHEAD_BYTES = 1 << 20
+_CONFLICT_SECONDS = 0.05
+_BROKEN_STREAM = (
+    botocore.exceptions.ResponseStreamingError,
+    botocore.exceptions.IncompleteReadError,
+    botocore.exceptions.ReadTimeoutError,
+)
 
 
 class S3Store:
@@ -69,19 +45,13 @@ class S3Store:
         return client(self._config)
 
     def open(self, url: str) -> BinaryIO:
-        """See `Store.open`; reads by ranges."""
-        bucket, key = split(url)
-        with told(url, self._config):
-            stream = smart_open.open(
-                f"s3://{bucket}/{key}", "rb", transport_params={"client": self._client}, compression="disable"
-            )
-            return stream
+        """See `Store.open`; reads by ranges, all of the object as it was when it was opened."""
+        return cast("BinaryIO", io.BufferedReader(_ObjectReader(url, self._config), _READ_AHEAD_BYTES))
 
     def read(self, url: str) -> bytes:
         """See `Store.read`."""
-        bucket, key = split(url)
-        with told(url, self._config):
-            return self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        with self.open(url) as stream:
+            return stream.read()
 
     def write(self, url: str, data: bytes) -> None:
         """See `Store.write`."""
@@ -93,37 +63,48 @@ class S3Store:
         """See `Store.create`: a put with `If-None-Match: *`.
 
         A put whose answer was lost is repeated by the client and then refused although it was ours;
-        what is stored tells the two apart.
+        a mark in the object's metadata tells the two apart.
         """
         bucket, key = split(url)
-        try:
-            self._client.put_object(Bucket=bucket, Key=key, Body=data, IfNoneMatch="*")
-        except botocore.exceptions.ClientError as error:
-            if error.response["Error"]["Code"] in _TAKEN:
-                return self.read(url) == data
-            raise explain(url, error, self._config) from error
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.HTTPClientError) as error:
-            raise explain(url, error, self._config) from error
-        return True
+        mark = uuid.uuid4().hex
+        with told(url, self._config):
+            for _ in range(self._config.attempts):
+                try:
+                    self._client.put_object(Bucket=bucket, Key=key, Body=data, IfNoneMatch="*", Metadata={WRITER: mark})
+                except botocore.exceptions.ClientError as error:
+                    if code_of(error) in ("412", "PreconditionFailed"):
+                        there = self.head(url)
+                        return there is not None and there["Metadata"].get(WRITER) == mark
+                    if code_of(error) not in ("409", "ConditionalRequestConflict"):
+                        raise
+                    time.sleep(_CONFLICT_SECONDS)  # another writer is at it, and may yet fail: the store asks to retry
+                else:
+                    return True
+        raise RunError(f"{url}: other writers kept this name busy; run again")
 
     def upload(self, path: Path, url: str) -> None:
-        """See `Store.upload`."""
+        """See `Store.upload`; several parts at a time above 8 MB."""
         bucket, key = split(url)
-        with told(url, self._config):
+        with local.told(str(path), "read"), told(url, self._config):
             self._client.upload_file(str(path), bucket, key)
 
     def exists(self, url: str) -> bool:
         """See `Store.exists`."""
+        return self.head(url) is not None
+
+    def head(self, url: str) -> "HeadObjectOutputTypeDef | None":
+        """Size, ETag and metadata of an object, None where there is none."""
         bucket, key = split(url)
+        if not key:
+            return None
         try:
-            self._client.head_object(Bucket=bucket, Key=key)
+            return self._client.head_object(Bucket=bucket, Key=key)
         except botocore.exceptions.ClientError as error:
-            if error.response["Error"]["Code"] in _NOTHING_THERE:
-                return False
+            if code_of(error) in NOTHING_THERE:
+                return None
             raise explain(url, error, self._config) from error
-        except botocore.exceptions.BotoCoreError as error:
+        except ERRORS as error:
             raise explain(url, error, self._config) from error
-        return True
 
     def walk(self, url: str) -> list[Entry]:
         """See `Store.walk`."""
@@ -135,10 +116,11 @@ class S3Store:
     def glob(self, pattern: str) -> list[Entry]:
         """See `Store.glob`."""
         bucket, key = split(pattern)
-        fixed = re.split(r"[*?\[]", key, maxsplit=1)[0]
+        # MinIO refuses a prefix whose last part is . or .., which a pattern such as a/.* begins with.
+        fixed = re.sub(r"(^|/)\.{1,2}$", r"\1", re.split(r"[*?\[]", key, maxsplit=1)[0])
         with told(pattern, self._config):
             found = self._listed(bucket, fixed)
-        return [entry for entry in found if fnmatch.fnmatchcase(split(entry.url)[1], key)]
+        return [entry for entry in found if matches(split(entry.url)[1], key)]
 
     def delete(self, url: str) -> None:
         """See `Store.delete`."""
@@ -147,43 +129,85 @@ class S3Store:
             self._client.delete_object(Bucket=bucket, Key=key)
 
     def _listed(self, bucket: str, prefix: str) -> list[Entry]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        found = [
-            Entry(f"s3a://{bucket}/{item['Key']}", item["Size"]) for page in pages for item in page.get("Contents", [])
-        ]
+        found = []
+        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            if "Name" not in page:  # something that answers 200 to everything must not pass for an empty bucket
+                raise botocore.parsers.ResponseParserError("no bucket is named in the answer")
+            found += [
+                Entry(f"s3a://{bucket}/{item['Key']}", item["Size"])
+                for item in page.get("Contents", [])
+                # Consoles and Hadoop mark an empty folder by an object whose key ends with a slash.
+                if not item["Key"].endswith("/") and not name_of(item["Key"]).startswith(TEMPORARY)
+            ]
         return sorted(found, key=lambda entry: entry.url)
 
 
-@contextmanager
-def told(url: str, config: StorageConfig) -> Iterator[None]:
-    """Turn what boto3 raises into a message that names the URL, the endpoint and the remedy."""
-    try:
-        yield
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError, boto3.exceptions.Boto3Error) as error:
-        raise explain(url, error, config) from error
-    except OSError as error:  # smart_open wraps the client's error in one of these
-        cause = getattr(error, "backend_error", None)
-        raise explain(url, cause or error, config) from error
+def fetch(url: str, start: int, stop: int, etag: str, config: StorageConfig) -> bytes:
+    """Bytes [start, stop) of an object, going on where a broken connection left off.
+
+    Raises:
+        InputError: it cannot be read.
+        RunError: it is no longer the object of that ETag, or the connection keeps breaking.
+    """
+    bucket, key = split(url)
+
+    def stream(offset: int) -> Iterator[bytes]:
+        try:
+            answer = client(config).get_object(
+                Bucket=bucket, Key=key, Range=f"bytes={start + offset}-{stop - 1}", IfMatch=etag
+            )
+        except botocore.exceptions.ClientError as error:
+            if code_of(error) in ("412", "PreconditionFailed"):
+                raise RunError(f"{url}: was replaced while it was read; run again") from error
+            raise
+        with closing(answer["Body"]) as body:
+            yield from body.iter_chunks(1 << 20)
+
+    with told(url, config):
+        return collect(stream, stop - start, config.attempts, _BROKEN_STREAM)
 
 
-def explain(url: str, error: Exception, config: StorageConfig) -> HepsparkError:
-    """The message for an error of boto3."""
-    endpoint = config.endpoint or "the S3 endpoint (AWS_ENDPOINT_URL, or AWS)"
-    if isinstance(error, botocore.exceptions.NoCredentialsError | botocore.exceptions.PartialCredentialsError):
-        return InputError(
-            f"{url}: no S3 credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+class _ObjectReader(io.RawIOBase):
+    """A seekable reader of one object; each read is one ranged request."""
+
+    def __init__(self, url: str, config: StorageConfig) -> None:
+        bucket, key = split(url)
+        with told(url, config):
+            head = client(config).head_object(Bucket=bucket, Key=key)
+        self._url, self._config = url, config
+        self._etag, self._size = head["ETag"], head["ContentLength"]
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        if position < 0:
+            raise ValueError(f"{self._url}: position {position} lies before the beginning")
+        self._position = position
+        return position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # the base takes any buffer; this is what it gets
+        stop = min(self._position + len(buffer), self._size)
+        if stop <= self._position:
+            return 0
+        data = fetch(self._url, self._position, stop, self._etag, self._config)
+        buffer[: len(data)] = data
+        self._position = stop
+        return len(data)
+
+    def readall(self) -> bytes:
+        data = (
+            fetch(self._url, self._position, self._size, self._etag, self._config)
+            if self._position < self._size
+            else b""
         )
-    if isinstance(error, botocore.exceptions.ClientError):
-        code = error.response["Error"]["Code"]
-        if code in _DENIED:
-            return InputError(f"{url}: {endpoint} refuses the credentials or the access ({code}); check both")
-        if code == "NoSuchBucket":
-            return InputError(f"{url}: there is no such bucket at {endpoint}; create it or correct the name")
-        if code in _NOTHING_THERE:
-            return InputError(f"{url}: no such object")
-        return RunError(f"{url}: {endpoint} answered {code}: {error.response['Error'].get('Message', '')}")
-    if isinstance(error, botocore.exceptions.SSLError):
-        return InputError(f"{url}: the certificate of {endpoint} is not trusted; set storage.ca_bundle")
-    if isinstance(error, botocore.exceptions.EndpointConnectionError | botocore.exceptions.ConnectTimeoutError):
-        return InputError(f"{url}: {endpoint} cannot be reached; check storage.endpoint and that the store runs")
-    return RunError(f"{url}: {endpoint}: {error}")
+        self._position = self._size
+        return data

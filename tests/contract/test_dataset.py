@@ -1,0 +1,171 @@
+"""The layout of a data set, which other programs and later versions read."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.reference.delphes import random_events, write_root
+
+from hepspark import dataset
+from hepspark.config import StorageConfig
+from hepspark.dataset import Input, Manifest, Part
+from hepspark.errors import InputError, RunError
+from hepspark.parts import Range, Settings, write_part
+from hepspark.rootfile import survey
+from hepspark.schema import DATASET_SCHEMA
+
+STORAGE = StorageConfig()
+COLUMNS = {
+    "file_id": "string",
+    "entry": "int64",
+    "event_hash": "int64",
+    "split_hash": "int64",
+    "split": "string",
+    "label": "int8",
+    **dict.fromkeys(("HT", "MET", "MET_phi", "MT", "nJets", "nBjets", "LepPt", "LepEta", "LepPhi"), "float"),
+    **dict.fromkeys(("LepIsoCh", "LepIsoGamma", "LepIsoNeu", "LepCharge", "LepIsEle"), "float"),
+}
+PARTICLE_COLUMNS = {
+    **{
+        f"particle_{name}": "list<element: float>"
+        for name in ("pt", "eta", "phi", "vtx_x", "vtx_y", "vtx_z", "iso_ch", "iso_gamma", "iso_neu")
+    },
+    "particle_type": "list<element: int8>",
+    "particle_charge": "list<element: int8>",
+}
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A part with particles, its range and its settings."""
+    path = write_root(tmp_path / "in" / "a.root", random_events(np.random.default_rng(2), 200))
+    found = survey(str(path), STORAGE)
+    settings = Settings(str(tmp_path / "out"), True, False, 64, STORAGE)
+    entries = Range(str(path), found.file_id, 2, 50, 150)
+    return write_part(settings, entries), entries, settings
+
+
+def manifest(*parts: Part, **changes) -> Manifest:
+    file = Input(
+        name="a.root", class_name="qcd", file_id="f", size=1, sha256="0", entries=9, cut_flow={"read": 9}, parts=parts
+    )
+    content = {
+        "schema_version": DATASET_SCHEMA,
+        "particles": True,
+        "compatibility": "none",
+        "counts": {},
+        "inputs": (file,),
+        "versions": {},
+        "config": {},
+    }
+    return Manifest.model_validate({**content, **changes})
+
+
+@pytest.mark.parametrize("particles", [True, False])
+def test_columns(made, tmp_path, particles):
+    _, entries, settings = made
+    other = Settings(str(tmp_path / "other"), particles, False, settings.entries_per_chunk, STORAGE)
+    part = write_part(other, entries).part
+    layout = pq.read_schema(tmp_path / "other" / part.path)
+    expected = {**COLUMNS, **(PARTICLE_COLUMNS if particles else {})}
+    assert {name: str(layout.field(name).type) for name in layout.names} == expected
+    assert not any(layout.field(name).nullable for name in layout.names)
+
+
+def test_content(made):
+    written, entries, settings = made
+    part = written.part
+    assert part.path == f"parts/{entries.file_id}-50-150.parquet"
+    table = dataset.read_part(settings.output, part, [*COLUMNS, *PARTICLE_COLUMNS], STORAGE)
+    assert len(table) == part.rows == written.counts["isolated"] == written.counts["train"] + written.counts["test"]
+    assert written.counts["read"] == 100
+    assert set(table["file_id"].to_pylist()) == {entries.file_id}
+    assert set(table["label"].to_pylist()) == {2}
+    numbers = table["entry"].to_pylist()
+    assert numbers == sorted(set(numbers))
+    assert min(numbers) >= 50
+    assert max(numbers) < 150
+    assert table["split"].to_pylist().count("train") == written.counts["train"]
+    lengths = {name: pa.compute.list_value_length(table[name]).to_pylist() for name in PARTICLE_COLUMNS}
+    assert all(length == lengths["particle_pt"] for length in lengths.values())
+
+
+def test_a_part_does_not_depend_on_the_chunks(made, tmp_path):
+    written, entries, _ = made
+    again = write_part(Settings(str(tmp_path / "again"), True, False, 10_000, STORAGE), entries)
+    assert again == written
+
+
+def test_no_part_where_nothing_is_selected(made):
+    _, entries, settings = made
+    numbers = set(dataset.read_part(settings.output, made[0].part, ["entry"], STORAGE)["entry"].to_pylist())
+    empty = next(number for number in range(50, 150) if number not in numbers)
+    written = write_part(settings, Range(entries.url, entries.file_id, 2, empty, empty + 1))
+    assert written.part is None
+    assert written.counts["read"] == 1
+
+
+def test_a_full_disk_is_told(made, monkeypatch):
+    _, entries, settings = made
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(RunError, match=r"disk is full.*TMPDIR"):
+        write_part(settings, entries)
+
+
+def test_the_newest_manifest_counts(tmp_path):
+    url = str(tmp_path / "out")
+    assert dataset.find(url, STORAGE) is None
+    for version in (1, 2):
+        dataset.commit(url, version, manifest(config={"n": version}), STORAGE)
+    found = dataset.load(url, STORAGE)
+    assert (found.version, found.manifest.config) == (2, {"n": 2})
+
+
+def test_two_runs_cannot_both_commit(tmp_path):
+    url = str(tmp_path / "out")
+    dataset.commit(url, 1, manifest(), STORAGE)
+    with pytest.raises(RunError, match="another run"):
+        dataset.commit(url, 1, manifest(config={"other": True}), STORAGE)
+
+
+def test_another_schema_version_is_refused(tmp_path):
+    url = str(tmp_path / "out")
+    dataset.commit(url, 1, manifest(schema_version=DATASET_SCHEMA + 1), STORAGE)
+    with pytest.raises(InputError, match=f"schema version {DATASET_SCHEMA + 1}.*ingest it again"):
+        dataset.load(url, STORAGE)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", json.dumps({"schema_version": DATASET_SCHEMA})])
+def test_a_broken_manifest_is_refused(tmp_path, content):
+    path = tmp_path / "out" / "manifest" / "00000001.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"00000001\.json"):
+        dataset.load(str(tmp_path / "out"), STORAGE)
+
+
+def test_no_data_set(tmp_path):
+    with pytest.raises(InputError, match="no data set here"):
+        dataset.load(str(tmp_path), STORAGE)
+
+
+def test_an_altered_part_is_refused(made, tmp_path):
+    written, _, settings = made
+    path = tmp_path / "out" / written.part.path
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match="checksum"):
+        dataset.read_part(settings.output, written.part, ["entry"], STORAGE)
+
+
+def test_the_fingerprint_names_the_events_and_not_the_place(made, tmp_path):
+    part = made[0].part
+    first = dataset.commit(str(tmp_path / "one"), 1, manifest(part), STORAGE)
+    second = dataset.commit(str(tmp_path / "two"), 1, manifest(part, config={"other": 1}), STORAGE)
+    assert first.fingerprint == second.fingerprint
+    assert first.fingerprint != dataset.commit(str(tmp_path / "three"), 1, manifest(), STORAGE).fingerprint

@@ -1,0 +1,304 @@
+"""The steps that use a trained model, on local Spark with a small data set."""
+
+import hashlib
+import io
+import json
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from hepspark import dataset
+from hepspark.config import Config, SparkConfig
+from hepspark.errors import InputError
+from hepspark.model import artefact
+from hepspark.model.inference import predict as forward
+from hepspark.model.network import NETWORKS, initial_weights
+from hepspark.model.scaler import Scaler
+from hepspark.schema import CLASSES, HLF
+from hepspark.sources import open_source, read_chunk
+from hepspark.spark import spark_context
+from hepspark.steps import evaluate, predict
+from hepspark.storage import join, store_for
+
+# py4j never closes the socket by which it reached the JVM.
+pytestmark = pytest.mark.filterwarnings(
+    r"ignore:Exception ignored in. <socket\.socket:pytest.PytestUnraisableExceptionWarning"
+)
+
+STORAGE = Config().storage
+MEAN = np.array([300, 50, 0, 60, 3, 1, 40, 0, 0, 0.1, 0.1, 0.1, 0, 0.5])
+
+
+@dataclass(frozen=True)
+class Line:
+    """A data set and a model that was trained on it."""
+
+    data: str
+    model: str
+    outputs: str
+
+    def run(self, step, **changes):
+        section = step.__name__.rpartition(".")[2]
+        given = {"model": self.model, "output": join(self.outputs, section)} | changes
+        return step.run(Config.model_validate({section: given}))
+
+
+def part(file_id, labels, seed):
+    """A table of events of the columns of a data set; their hashes are random, as real ones are."""
+    generator = np.random.default_rng(seed)
+    count = len(labels)
+    features = (generator.normal(MEAN, np.abs(MEAN) / 2 + 0.1, (count, 14)) + np.outer(labels, MEAN / 3)).astype("f4")
+    hashes = generator.integers(-(2**63), 2**63, (2, count))
+    columns = {
+        "file_id": [file_id] * count,
+        "entry": np.arange(count),
+        "event_hash": hashes[0],
+        "split_hash": hashes[1],
+        "split": ["train"] * count,
+        "label": np.array(labels, dtype=np.int8),
+        **{name: features[:, k] for k, name in enumerate(HLF)},
+    }
+    return pa.table({name: columns[name] for name in dataset.EVENT_COLUMNS.names}, schema=dataset.EVENT_COLUMNS)
+
+
+def write_dataset(url, tables):
+    """Write tables as one data set, one input file with one part each."""
+    inputs = []
+    for number, table in enumerate(tables):
+        stream = io.BytesIO()
+        pq.write_table(table, stream)
+        content = stream.getvalue()
+        path = f"parts/{number}.parquet"
+        store_for(url, STORAGE).write(join(url, path), content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        written = dataset.Part(path=path, rows=table.num_rows, bytes=len(content), sha256=sha256)
+        inputs.append(
+            dataset.Input(
+                name=f"{number}.root",
+                class_name="unlabelled",
+                file_id=table["file_id"][0].as_py(),
+                size=1,
+                sha256=sha256,
+                entries=table.num_rows,
+                cut_flow={},
+                parts=(written,),
+            )
+        )
+    manifest = dataset.Manifest(
+        schema_version=1,
+        particles=False,
+        compatibility="none",
+        counts={name: {"read": 777, "test": 5} for name in CLASSES},
+        inputs=tuple(inputs),
+        versions={},
+        config={},
+    )
+    return dataset.commit(url, 1, manifest, STORAGE)
+
+
+def write_model(url, sources, seed=1):
+    network = NETWORKS["hlf"]
+    model = artefact.Model(
+        url=url,
+        network=network,
+        weights=initial_weights(network, seed),
+        scaler=Scaler(mean=tuple(MEAN.tolist()), width=tuple((np.abs(MEAN) / 2 + 0.1).tolist())),
+        sources=sources,
+        counts={},
+        config={},
+        history=({"epoch": 1, "loss": 1.0, "validation_loss": 1.1, "validation_accuracy": 0.4, "learning_rate": 1e-3},),
+        summary={"finished": "2026-01-02T03:04:05+00:00", "best_epoch": 1},
+        versions={},
+    )
+    artefact.save(model, STORAGE)
+    return model
+
+
+@pytest.fixture(scope="module")
+def spark():
+    with spark_context(SparkConfig(master="local[2]")) as context:
+        yield context
+
+
+@pytest.fixture
+def line(tmp_path, spark, monkeypatch):
+    for step in (evaluate, predict):
+        # Starting Spark takes seconds: these tests share one.
+        monkeypatch.setattr(step, "spark_context", lambda config: nullcontext(spark))  # noqa: ARG005 (as it is called)
+    data, model = str(tmp_path / "data"), str(tmp_path / "model")
+    labels = np.random.default_rng(0).integers(-1, 3, (2, 400))
+    made = write_dataset(data, [part("a", labels[0], 1), part("b", labels[1], 2)])
+    write_model(model, ({"url": data, "role": "split", "fingerprint": made.fingerprint},))
+    return Line(data, model, str(tmp_path / "out"))
+
+
+def events_of(url):
+    chunks = [read_chunk(chunk, STORAGE) for chunk in open_source(url, STORAGE).chunks]
+    names = ("file_id", "entry", "is_train", "label", "features")
+    return {name: np.concatenate([getattr(events, name) for events in chunks]) for name in names}
+
+
+def test_evaluate_measures_the_labelled_test_events(line):
+    summary = line.run(evaluate)
+    events = events_of(line.data)
+    test = ~events["is_train"] & (events["label"] >= 0)
+    truth, scores = events["label"][test], forward(artefact.load(line.model, STORAGE), events["features"][test])
+    assert 50 < len(truth) < 400
+    assert list(summary["events"].values()) == np.bincount(truth).tolist()
+    assert summary["accuracy"] == np.mean(scores.argmax(axis=1) == truth)
+    for label, name in enumerate(CLASSES):
+        assert summary["auc"][name] == pytest.approx(roc_auc_score(truth == label, scores[:, label]), abs=1e-4)
+    told = json.loads(store_for(line.data, STORAGE).read(summary["evaluation"]))
+    assert told["sources"][0]["cut_flow"]["qcd"] == {"read": 777, "test": 5}
+    assert [sum(sum(row) for row in feature["counts"]) for feature in told["features"]] == [len(truth)] * 14
+    assert told["metrics"]["accuracy"]["value"] == summary["accuracy"]
+    page = store_for(line.data, STORAGE).read(summary["report"]).decode()
+    assert page.count("<img ") == 6 + 14 + 2 + (1 if "Accuracy after" in page else 0)
+    assert "777" in page
+
+
+@pytest.fixture
+def unrendered(monkeypatch):
+    """Drawing the page takes seconds; one test of this module looks at it."""
+    monkeypatch.setattr(evaluate, "render", lambda content: content.model)
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_evaluate_counts_each_source_apart(line, tmp_path):
+    other = str(tmp_path / "other")
+    write_dataset(other, [part("c", np.arange(90) % 3, 3)])
+    told = line.run(evaluate, input=[line.data, other])
+    sources = json.loads(store_for(line.data, STORAGE).read(told["evaluation"]))["sources"]
+    events = events_of(other)
+    assert [source["url"] for source in sources] == [line.data, other]
+    assert sources[1]["events"] == np.bincount(events["label"][~events["is_train"]], minlength=3).tolist()
+    assert np.sum([source["events"] for source in sources], axis=0).tolist() == list(told["events"].values())
+
+
+def test_evaluate_names_the_class_without_test_events(line, tmp_path):
+    other = str(tmp_path / "other")
+    write_dataset(other, [part("c", np.arange(200) % 2, 3)])
+    with pytest.raises(InputError, match="no event of class wjets"):
+        line.run(evaluate, input=[other])
+    assert not store_for(line.data, STORAGE).walk(line.outputs)
+
+
+def published(url, labels, seed):
+    features = part("x", labels, seed).select(list(HLF))
+    vectors = np.stack([features[name].to_numpy() for name in HLF], axis=1)
+    table = pa.table(
+        {
+            "HLF_input": pa.array(vectors.tolist(), pa.list_(pa.float64())),
+            "encoded_label": pa.array(np.eye(3)[labels].tolist(), pa.list_(pa.float64())),
+        }
+    )
+    stream = io.BytesIO()
+    pq.write_table(table, stream)
+    store_for(url, STORAGE).write(join(url, "part.snappy.parquet"), stream.getvalue())
+    return open_source(url, STORAGE).fingerprint
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_published_test_data_counts_as_a_whole_and_training_data_is_refused(line, tmp_path):
+    train, test = str(tmp_path / "published_train"), str(tmp_path / "published_test")
+    roles = {train: "train", test: "test"}
+    sources = tuple(
+        {"url": url, "role": role, "fingerprint": published(url, np.arange(60) % 3, seed)}
+        for seed, (url, role) in enumerate(roles.items())
+    )
+    elsewhere = str(tmp_path / "third")
+    published(elsewhere, np.arange(30) % 3, 9)
+    write_model(line.model, sources)
+    assert line.run(evaluate)["events"] == {"qcd": 20, "ttbar": 20, "wjets": 20}
+    assert line.run(evaluate, input=[elsewhere])["events"] == {"qcd": 10, "ttbar": 10, "wjets": 10}
+    with pytest.raises(InputError, match="published_train: the model was trained on all of these"):
+        line.run(evaluate, input=[train])
+
+
+def scores_of(output):
+    manifest = json.loads(store_for(output, STORAGE).read(join(output, "manifest.json")))
+    tables = []
+    for listed in manifest["parts"]:
+        content = store_for(output, STORAGE).read(join(output, listed["path"]))
+        assert hashlib.sha256(content).hexdigest() == listed["sha256"]
+        tables.append(pq.read_table(io.BytesIO(content)))
+        assert tables[-1].num_rows == listed["rows"]
+    return manifest, pa.concat_tables(tables)
+
+
+def test_predict_scores_every_event(line):
+    summary = line.run(predict, input=[line.data])
+    manifest, table = scores_of(summary["output"])
+    events = events_of(line.data)
+    expected = forward(artefact.load(line.model, STORAGE), events["features"])
+    assert table.schema.equals(predict.COLUMNS)
+    assert summary == {"output": summary["output"], "rows": 800, "parts": 2, "unchanged": False}
+    assert table["file_id"].to_pylist() == events["file_id"].tolist()
+    assert table["entry"].to_pylist() == events["entry"].tolist()
+    assert table["label"].to_pylist() == [None if label < 0 else label for label in events["label"].tolist()]
+    got = np.stack([table[f"p_{name}"].to_numpy() for name in CLASSES], axis=1)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+    assert table["prediction"].to_pylist() == expected.argmax(axis=1).tolist()
+    assert manifest["sources"] == [{"url": line.data, "fingerprint": dataset.load(line.data, STORAGE).fingerprint}]
+
+
+def contents(url):
+    return {entry.url: store_for(url, STORAGE).read(entry.url) for entry in store_for(url, STORAGE).walk(url)}
+
+
+def test_predict_again_changes_nothing_and_another_model_is_refused(line):
+    output = line.run(predict, input=[line.data])["output"]
+    before = contents(output)
+    assert line.run(predict, input=[line.data])["unchanged"]
+    write_model(line.model, (), seed=2)
+    with pytest.raises(InputError, match="exists, with another model"):
+        line.run(predict, input=[line.data])
+    assert contents(output) == before
+
+
+def test_predict_refuses_a_folder_that_holds_something_else(line):
+    with pytest.raises(InputError, match="exists"):
+        line.run(predict, input=[line.data], output=line.model)
+
+
+def test_predict_leaves_nothing_of_an_interrupted_run_among_its_parts(line):
+    output = join(line.outputs, "predict")
+    store = store_for(output, STORAGE)
+    store.write(join(output, "parts/scores-0123456789ab-00007.parquet"), b"of another run")
+    store.write(join(output, "parts/mine.parquet"), b"of the user")
+    manifest, _ = scores_of(line.run(predict, input=[line.data])["output"])
+    left = {entry.url for entry in store.walk(join(output, "parts"))}
+    assert left == {join(output, part["path"]) for part in manifest["parts"]} | {join(output, "parts/mine.parquet")}
+
+
+def test_a_damaged_part_fails_by_name_and_finishes_nothing(line):
+    url = join(line.data, "parts/1.parquet")
+    store_for(url, STORAGE).write(url, store_for(url, STORAGE).read(url)[:-1])
+    with pytest.raises(InputError, match=r"parts/1\.parquet"):
+        line.run(predict, input=[line.data])
+    assert not store_for(url, STORAGE).exists(join(line.outputs, "predict", "manifest.json"))
+
+
+@pytest.mark.parametrize("step", [evaluate, predict])
+def test_the_same_events_given_twice_are_refused(line, step):
+    with pytest.raises(InputError, match="same events"):
+        line.run(step, input=[line.data, line.data])
+
+
+@pytest.mark.parametrize("step", [evaluate, predict])
+def test_a_model_that_diverged_is_named(line, step):
+    model = artefact.load(line.model, STORAGE)
+    artefact.save(replace(model, weights=np.full_like(model.weights, np.nan)), STORAGE)
+    with pytest.raises(InputError, match="no finite probability"):
+        line.run(step, input=[line.data])
+
+
+@pytest.mark.parametrize("step", [evaluate, predict])
+def test_what_is_not_given_is_asked_for(line, step):
+    with pytest.raises(InputError, match=r"\.output is not given"):
+        line.run(step, input=[line.data], output=None)

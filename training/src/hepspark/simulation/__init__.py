@@ -1,0 +1,1 @@
+"""Simulated proton collisions: event generation, pile-up, a parametrised detector, ROOT files."""

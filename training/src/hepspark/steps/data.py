@@ -1,0 +1,37 @@
+"""`hepspark data`: files to and from a store, and the published data sets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hepspark.config import Config
+from hepspark.errors import InputError
+from hepspark.transfer import copy
+from hepspark.transfer import public as published
+
+
+def put(config: Config, source: Path | Sequence[Path], target_url: str) -> dict[str, Any]:
+    """Bring files and folders into S3; see `hepspark.transfer.copy.put`."""
+    return copy.put(config, [source] if isinstance(source, Path) else source, target_url)
+
+
+def get(config: Config, source_url: str, target: Path) -> dict[str, Any]:
+    """Bring an object or a folder from S3; see `hepspark.transfer.copy.get`."""
+    return copy.get(config, source_url, target)
+
+
+def ls(config: Config, url: str) -> dict[str, Any]:
+    """What is stored below a URL; see `hepspark.transfer.copy.ls`."""
+    return copy.ls(config, url)
+
+
+def public(config: Config, name: str | None = None, target: str | None = None) -> dict[str, Any]:
+    """Without a name what is published, otherwise one data set into a folder or bucket.
+
+    See `hepspark.transfer.public`.
+    """
+    if name is None:
+        return published.catalog(config)
+    if target is None:
+        raise InputError(f"{name}: say where to; a folder, or s3a://bucket/folder")
+    return published.load(config, name, target)

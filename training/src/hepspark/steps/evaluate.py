@@ -1,0 +1,135 @@
+"""`hepspark evaluate`: how well a model does on events it never saw, as JSON and as a report page."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from hepspark import __version__, dataset, metrics
+from hepspark.config import Config, StorageConfig, given
+from hepspark.errors import InputError
+from hepspark.model import artefact
+from hepspark.model.artefact import Model
+from hepspark.model.network import Network
+from hepspark.progress import say
+from hepspark.report.axes import Axis, for_features
+from hepspark.report.content import Content, FeatureHistogram, SourceSummary
+from hepspark.report.render import render
+from hepspark.schema import CLASSES, HLF
+from hepspark.scoring import ScoredTestSide, check_distinct, score_test_side
+from hepspark.sources import Role, Source, open_source
+from hepspark.spark import run_tasks, spark_context
+from hepspark.storage import join, store_for
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Score the test side and write `evaluation.json` and `report.html`.
+
+    Returns:
+        Where both are, the events of each class, the accuracy, and the AUC of each class against the rest.
+
+    Raises:
+        InputError: the model or the data is not usable, or a class has no test event.
+    """
+    evaluate, storage = config.evaluate, config.storage
+    output = given(evaluate.output, "evaluate.output")
+    model = artefact.load(given(evaluate.model, "evaluate.model"), storage)
+    sources = _sources(model, evaluate.input, storage)
+    axes = for_features(model.scaler.mean, model.scaler.width)
+    chunks = [chunk for source in sources for chunk in source.chunks]
+    with spark_context(config.spark) as context:
+        scored = run_tasks(
+            context, partial(score_test_side, model, axes, storage), chunks, "Scoring test events", "files"
+        )
+    measured = metrics.compute(
+        np.concatenate([np.empty(0, np.int8), *(part.labels for part in scored)]),
+        np.concatenate([np.empty((0, len(CLASSES)), np.float32), *(part.scores for part in scored)]),
+        evaluate.signal,
+        evaluate.background_efficiencies,
+    )
+    content = Content(
+        model=model.url,
+        network=_describe(model.network),
+        trained=str(model.summary.get("finished", "")),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=__version__,
+        sources=_summaries(sources, scored, storage),
+        signal=evaluate.signal,
+        metrics=measured,
+        features=_histograms(axes, scored),
+        history=model.history,
+        best_epoch=model.summary.get("best_epoch"),
+    )
+    return _write(content, output, storage)
+
+
+def _sources(model: Model, urls: Sequence[str], storage: StorageConfig) -> list[Source]:
+    """What is evaluated on: the sources that are named, or those of the model that have a test side."""
+    trained: dict[str, Role] = {source["fingerprint"]: source["role"] for source in model.sources}
+    own = [source["url"] for source in model.sources if source["role"] != "train"]
+    sources = [_sided(open_source(url, storage), trained) for url in urls or own]
+    check_distinct(sources, "evaluate.input")
+    for source in sources:
+        if source.role == "train":
+            raise InputError(
+                f"{source.url}: the model was trained on all of these events; name test data in evaluate.input"
+            )
+    return sources
+
+
+def _sided(source: Source, trained: dict[str, Role]) -> Source:
+    """A source with the side its events were on in training; a split is a property of the event, so it always holds.
+
+    Published data that took no part in training is a test sample as a whole.
+    """
+    other: Role = "test" if any(chunk.published for chunk in source.chunks) else "split"
+    role = trained.get(source.fingerprint, other)
+    return replace(source, role=role, chunks=tuple(replace(chunk, role=role) for chunk in source.chunks))
+
+
+def _summaries(
+    sources: Sequence[Source], scored: Sequence[ScoredTestSide], storage: StorageConfig
+) -> tuple[SourceSummary, ...]:
+    remaining = iter(scored)
+    made = []
+    for source in sources:
+        counts = np.zeros(len(CLASSES), dtype=np.int64)
+        for _ in source.chunks:
+            counts += np.bincount(next(remaining).labels, minlength=len(CLASSES))
+        found = dataset.find(source.url, storage)
+        cut_flow = found.manifest.counts if found else {}
+        made.append(SourceSummary(source.url, source.fingerprint, tuple(counts.tolist()), cut_flow))
+    return tuple(made)
+
+
+def _histograms(axes: Sequence[Axis], scored: Sequence[ScoredTestSide]) -> tuple[FeatureHistogram, ...]:
+    totals = [np.sum([part.histograms[k] for part in scored], axis=0) for k in range(len(axes))]
+    return tuple(
+        FeatureHistogram(axis, tuple(tuple(row) for row in total.tolist()))
+        for axis, total in zip(axes, totals, strict=True)
+    )
+
+
+def _describe(network: Network) -> str:
+    layers = ", ".join(f"dense {layer.units} {layer.activation}" for layer in network.layers)
+    return f"{network.name}: {len(HLF)} features, {layers} ({network.size:,} weights)"
+
+
+def _write(content: Content, output: str, storage: StorageConfig) -> dict[str, Any]:
+    store = store_for(output, storage)
+    report, evaluation = join(output, "report.html"), join(output, "evaluation.json")
+    store.write(report, render(content).encode())
+    store.write(evaluation, json.dumps(content.as_json(), indent=1, allow_nan=False).encode())
+    say(f"Report written to {report}")
+    measured = content.metrics
+    return {
+        "report": report,
+        "evaluation": evaluation,
+        "events": dict(zip(CLASSES, measured.events, strict=True)),
+        "accuracy": measured.accuracy.value,
+        "auc": {roc.signal: roc.auc for roc in measured.one_vs_rest},
+    }

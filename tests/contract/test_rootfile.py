@@ -272,15 +272,21 @@ def test_numbers_where_lists_belong(tmp_path):
     refused(path, "Jet.PT", "not a list", action=lambda url, storage: list(rootfile.read(url, 0, 3, 3, storage)))
 
 
-def test_a_lost_store_is_not_the_files_fault(tmp_path, monkeypatch):
+@pytest.mark.parametrize("good", [0, 1, 3, 6])
+def test_a_lost_store_is_not_the_files_fault(tmp_path, monkeypatch, good):
     path = write_root(tmp_path / "a.root", sample())
+    read_some, calls = rootfile._Stream.read, []
 
     def lost(*_):
         raise OSError("connection reset")
 
-    monkeypatch.setattr(rootfile._Stream, "read", lambda stream, _=-1: stream._guarded(lost))
+    def failing(stream, n=-1):
+        calls.append(n)
+        return read_some(stream, n) if len(calls) <= good else stream._guarded(lost)
+
+    monkeypatch.setattr(rootfile._Stream, "read", failing)
     with pytest.raises(RunError, match="connection reset"):
-        rootfile.survey(str(path), STORAGE)
+        list(rootfile.read(str(path), 0, 60, 10, STORAGE))
 
 
 def test_no_such_file(tmp_path):

@@ -59,9 +59,7 @@ def test_a_classifier_is_trained_and_evaluated(on_disk):
     home, summaries = on_disk
     auc = summaries["evaluate"]["auc"]
     assert min(auc.values()) > 0.85
-    assert "<svg" in Path(home, "report", "report.html").read_text() or "data:image/png" in Path(
-        home, "report", "report.html"
-    ).read_text()
+    assert "data:image/" in Path(home, "report", "report.html").read_text()
 
 
 def test_every_event_is_accounted_for(on_disk):
@@ -69,7 +67,7 @@ def test_every_event_is_accounted_for(on_disk):
     counts = summaries["ingest"]["counts"]
     selected = sum(counts[name]["train"] + counts[name]["test"] for name in CLASSES)
     assert summaries["predict"]["rows"] == selected
-    assert summaries["evaluate"]["events"] == sum(counts[name]["test"] for name in CLASSES)
+    assert summaries["evaluate"]["events"] == {name: counts[name]["test"] for name in CLASSES}
     trained = summaries["train"]["counts"]
     assert summaries["train"]["events_applied"] == summaries["train"]["epochs"] * sum(trained["train"].values())
     smallest = min(counts[name]["train"] for name in CLASSES)
@@ -81,7 +79,7 @@ def test_every_event_is_accounted_for(on_disk):
 def test_s3_gives_what_the_disk_gives(on_disk, minio, bucket):
     _, summaries = on_disk
     environment = {"AWS_ACCESS_KEY_ID": minio.user, "AWS_SECRET_ACCESS_KEY": minio.password}
-    home = f"s3a://{bucket}/line"
+    home = f"{bucket}/line"
     others = line(home, environment, f"storage.endpoint={minio.endpoint}")
     assert others["ingest"]["fingerprint"] == summaries["ingest"]["fingerprint"]
     assert others["train"]["counts"] == summaries["train"]["counts"]

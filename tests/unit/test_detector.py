@@ -230,6 +230,8 @@ def test_pile_up_is_turned_mirrored_and_moved_as_a_whole(rng: np.random.Generato
     assert len(found) == 2 * len(crossings)
     assert len(crossings) == pytest.approx(2000, abs=200)
     np.testing.assert_allclose(found.eta[1::2], -2 * found.eta[0::2])
+    assert (found.eta[0::2] > 0).mean() == pytest.approx(0.5, abs=0.05)
+    assert np.histogram(found.phi[0::2], 4, (-np.pi, np.pi))[0] == pytest.approx(len(crossings) / 4, rel=0.15)
     np.testing.assert_allclose(wrap_phi(found.phi[1::2] - found.phi[0::2]), 2.0)
     np.testing.assert_allclose(
         wrap_phi(found.phi[0::2] - np.arctan2(found.y[0::2], found.x[0::2])), 0.5 - math.atan2(0.2, 0.1)

@@ -5,6 +5,7 @@ import pytest
 
 from hepspark.events import TRAIN_FRACTION, Collection, event_hashes, is_train, split_hashes
 
+BORDER = -3689348814741909504  # 0.8 of 2^64, as a signed integer
 FILE = "0c867e04-e6bb-11f1-a3a3-02fc00000001"
 
 
@@ -38,7 +39,10 @@ def test_events_of_one_parent_stay_together():
     assert len(set(sides.tolist())) == 1
 
 
-@pytest.mark.parametrize(("value", "train"), [(0, True), (2**62, True), (-1, False), (-(2**63), True)])
+@pytest.mark.parametrize(
+    ("value", "train"),
+    [(0, True), (2**62, True), (-1, False), (-(2**63), True), (BORDER - 1, True), (BORDER, False)],
+)
 def test_the_border_is_on_the_unsigned_value(value, train):
     assert is_train(np.array([value])).tolist() == [train]
 

@@ -145,6 +145,16 @@ def test_a_cone_goes_on_beyond_pi():
     assert hlf(sample, published=True)["LepIsoGamma"] == 0.0
 
 
+@pytest.mark.parametrize("eta", [-40.0, -6.25, -0.15, 0.0, 0.3125, 6.1, 6.24, 7.0, 40.0])
+def test_neighbours_are_found_at_any_eta(eta):
+    pairs = [(2.0, eta, 0.0), (4.0, eta + 0.29, 0.0), (8.0, eta + 0.31, 0.0)]
+    sample = event(electrons=[ELECTRON], photons=pairs, neutrals=[(3.0, -eta, 3.0)])
+    agree([sample], published=False)
+    columns = compute(arrays([sample])).sequences.columns
+    softest = columns["particle_pt"].tolist().index(2.0)
+    assert columns["particle_iso_gamma"][softest] == pytest.approx(2.0)
+
+
 @pytest.mark.parametrize(("pt", "selected"), [(22.99, False), (23.0, False), (23.01, True)])
 def test_momentum_cut(pt, selected):
     assert bool(hlf(event(electrons=[(pt, 0.5, 1.0, 1)]))) is selected

@@ -2,11 +2,14 @@
 
 import importlib.util
 import io
+import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -74,10 +77,54 @@ def spark_context(config: SparkConfig, *, bigdl: bool = False) -> Iterator["Spar
 
             context = SparkContext(conf=conf)
     context.setLogLevel("ERROR")
-    try:
-        yield context
-    finally:
+    with _plain_interrupts():
+        try:
+            yield context
+        except KeyboardInterrupt:
+            _abandon(context)
+            raise
+        except BaseException:
+            context.stop()
+            raise
         context.stop()
+
+
+@contextmanager
+def _plain_interrupts() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt and do nothing else.
+
+    pyspark's handler first cancels the jobs, over the connection that the interrupted call still uses.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    root = logging.getLogger()  # where py4j logs the interrupt, with a stack trace
+    root.addFilter(_is_no_interrupt)
+    try:
+        yield
+    finally:
+        root.removeFilter(_is_no_interrupt)
+        signal.signal(signal.SIGINT, before)
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("KeyboardInterrupt")
+
+
+def _abandon(context: "SparkContext") -> None:
+    """End the JVM by a signal: the connection to it waits for the answer to an interrupted call.
+
+    The JVM stops Spark by itself on its way out. pyspark is left as if it had never started one.
+    """
+    from pyspark import SparkContext
+
+    # This thread of ours would report that the JVM hung up.
+    context._accumulatorServer.handle_error = lambda *_: None  # type: ignore[method-assign] # on purpose
+    jvm: subprocess.Popen[bytes] = context._gateway.proc  # type: ignore[union-attr] # there is one while it runs
+    jvm.terminate()
+    jvm.wait()
+    SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
 
 
 @contextmanager
@@ -150,7 +197,8 @@ def _collect(context: "SparkContext", rdd: "RDD[Any]", title: str, total: int, u
 
     group = f"hepspark-{time.monotonic_ns()}"
     context.setJobGroup(group, title, interruptOnCancel=True)
-    with ThreadPoolExecutor(1) as pool, track(title, total, unit) if title else nullcontext() as tracker:
+    pool = ThreadPoolExecutor(1)
+    with track(title, total, unit) if title else nullcontext() as tracker:
         future = pool.submit(inheritable_thread_target(rdd.collect))
         shown = 0
         try:
@@ -160,9 +208,8 @@ def _collect(context: "SparkContext", rdd: "RDD[Any]", title: str, total: int, u
                 if tracker and finished > shown:
                     tracker.advance(finished - shown)
                     shown = finished
-        except BaseException:
-            context.cancelJobGroup(group)
-            raise
+        finally:
+            pool.shutdown(wait=False)  # an interrupt must not wait for the job; the end of its JVM ends it
         outcomes = future.result()
         if tracker and total > shown:
             tracker.advance(total - shown)
@@ -196,7 +243,7 @@ def java_home() -> Path:
 
 
 def _java_version(java: Path) -> int:
-    output = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    output = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603 (a program that the user chose)
     match = re.search(r'version "(\d+)', output)
     return int(match[1]) if match else 0
 

@@ -33,8 +33,8 @@ VERTEX_DISTANCE_MAX = 1.0
 """How far along the beam a track may pass from the vertex to belong to it. b hadrons fly far, yet their tracks,
 extrapolated to the beam line, miss the vertex by little in z."""
 _VERTEX_RESOLUTION = 0.05
-_ECAL_MIN, _ECAL_SIGMAS = 0.5, 2.0
-_HCAL_MIN, _HCAL_SIGMAS = 1.0, 1.0
+# An energy counts if it is so many times its resolution; that is more than the calorimeters' own thresholds.
+_ECAL_SIGMAS, _HCAL_SIGMAS = 2.0, 1.0
 _NEUTRAL_HADRON = 130  # a long-lived kaon stands for all
 
 
@@ -117,13 +117,13 @@ def photons(particles: Particles, tracked: Mask, rng: np.random.Generator) -> Pa
     """What the electromagnetic calorimeter sees of photons, and of electrons that left no track."""
     kind = np.abs(particles.pid)
     seen = (kind == PHOTON) | ((kind == ELECTRON) & ~tracked)
-    return _towers(particles[seen], PHOTON, 0.0174, np.pi / 180, ecal_resolution, (_ECAL_MIN, _ECAL_SIGMAS), rng)
+    return _towers(particles[seen], PHOTON, 0.0174, np.pi / 180, ecal_resolution, _ECAL_SIGMAS, rng)
 
 
 def neutral_hadrons(particles: Particles, tracked: Mask, rng: np.random.Generator) -> Particles:
     """What the hadronic calorimeter sees of neutral hadrons, and of charged ones that left no track."""
     seen = ~np.isin(np.abs(particles.pid), (PHOTON, ELECTRON, MUON)) & ~tracked
-    return _towers(particles[seen], _NEUTRAL_HADRON, 0.087, np.pi / 36, hcal_resolution, (_HCAL_MIN, _HCAL_SIGMAS), rng)
+    return _towers(particles[seen], _NEUTRAL_HADRON, 0.087, np.pi / 36, hcal_resolution, _HCAL_SIGMAS, rng)
 
 
 def _towers(
@@ -132,7 +132,7 @@ def _towers(
     eta_width: float,
     phi_width: float,
     resolution: Callable[[Floats, Floats], Floats],
-    noise: tuple[float, float],
+    sigmas: float,
     rng: np.random.Generator,
 ) -> Particles:
     """Particles that hit the same cell become one, of smeared energy, if it stands out of the noise."""
@@ -153,8 +153,7 @@ def _towers(
     eta = total(particles.energy * particles.eta) / energy
     phi = total(particles.energy * wrap_phi(particles.phi)) / energy
     measured = smear(energy, resolution(energy, eta), rng)
-    energy_min, sigmas = noise
-    kept = (measured > energy_min) & (measured > sigmas * resolution(measured, eta))
+    kept = measured > sigmas * resolution(measured, eta)
     pt = measured / np.cosh(eta)
     return replace(hit, pt=pt, eta=eta, phi=phi, energy=measured)[kept]
 

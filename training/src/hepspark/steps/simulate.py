@@ -36,8 +36,8 @@ def run(config: Config) -> dict[str, Any]:
     where it stopped, and one for more files makes only those that are missing.
 
     Returns:
-        Every file with its events and whether this run made it; per class what this run made: events, bytes,
-        seconds of the workers, events per second and core.
+        Every file with its events and whether this run made it; per class what this run made: files, events, bytes,
+        seconds of processor time, events per second of one core.
 
     Raises:
         InputError: the extra is not installed, or another file is in the way.

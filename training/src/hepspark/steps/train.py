@@ -170,7 +170,7 @@ def _step(
     try:
         state, loss = trainer.step(index, shard)
     except Exception as error:
-        if isinstance(error, KeyboardInterrupt | RunError):
+        if isinstance(error, RunError):
             raise
         raise RunError(
             f"{output}: step {index + 1} of {frozen.steps} failed; step {index} is committed, and the same command "

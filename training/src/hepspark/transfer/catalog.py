@@ -1,8 +1,9 @@
 """The SparkDLTrigger data sets that CERN publishes.
 
 Source: github.com/cerndb/SparkDLTrigger, Data/README.md (names, formats, rounded sizes, rows; CC0). No checksums stand
-there. For the HLF features in Parquet a fork (github.com/jenniew/SparkDLTrigger) keeps Git LFS pointers that give each
-file's SHA-256 and size; a file name carries the UUID of the Spark job that wrote it, so the same name is the same file. The README has the sizes of the two HLF TFRecord sets the wrong way round, as those pointers show.
+there. For the HLF features in Parquet a fork (github.com/jenniew/SparkDLTrigger) keeps Git LFS pointers that give
+each file's SHA-256 and size; a file name carries the UUID of the Spark job that wrote it, so the same name is the
+same file. The README has the sizes of the two HLF TFRecord sets the wrong way round, as those pointers show.
 """
 
 import difflib

@@ -8,7 +8,6 @@ SHELL := bash
 OUT ?= out
 EVENTS ?= 1000
 PYTEST ?=
-BENCH_INPUT ?= $(OUT)/bench-events
 HEPSPARK := .venv/bin/hepspark
 CONF := training/conf/local.yaml
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hepspark
@@ -68,7 +67,7 @@ format: setup ## Bring the code into its format
 
 .PHONY: bench
 bench: setup ## Measure speed and accuracy against references, in one table each; JSON in OUT/bench
-	@.venv/bin/python -m benchmarks.run --events $(BENCH_INPUT) --output $(OUT)/bench
+	@.venv/bin/python -m benchmarks.run --output $(OUT)/bench
 
 .PHONY: lock
 lock: setup ## Resolve the requirements again

@@ -38,10 +38,8 @@ python="$(find_python 2>/dev/null)" || {
 find_java || { apt_install openjdk-17-jre-headless && find_java; } ||
   fail "Java 17 is needed: install openjdk-17-jre-headless, or set JAVA_HOME to one"
 
-export UV_CACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/hepspark/uv" UV_LINK_MODE=hardlink UV_PYTHON_DOWNLOADS=never
-# A hard link is not possible to another file system; uv then copies and warns, which is of no use here.
-export UV_NO_PROGRESS=1
-[[ -x .venv/bin/python ]] && .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null ||
+export UV_CACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/hepspark/uv" UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
+[[ -x .venv/bin/python ]] && .venv/bin/python -c 'import pip, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null ||
   { rm -rf .venv && "$python" -m venv .venv; }
 echo "setup: installing the locked Python packages" >&2
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt

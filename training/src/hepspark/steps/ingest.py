@@ -4,9 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
-
-from pyspark import SparkContext
+from typing import TYPE_CHECKING, Any
 
 from hepspark import dataset, inputs
 from hepspark.config import Config, IngestConfig, StorageConfig, given
@@ -20,6 +18,9 @@ from hepspark.schema import CLASSES, DATASET_SCHEMA, NO_LABEL
 from hepspark.spark import run_tasks, spark_context
 from hepspark.storage import join, name_of, store_for
 from hepspark.versions import versions
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def run(config: Config) -> dict[str, Any]:
     sources = inputs.resolve(given(ingest.input, "ingest.input"), storage)
     skip = ingest.on_bad_file == "skip"
     with spark_context(config.spark) as context:
-        found = run_tasks(context, partial(inputs.examine, storage, skip), sources, "looking at files", "files")
+        found = run_tasks(context, partial(inputs.examine, storage, skip), sources, "Looking at files", "files")
         chosen = inputs.choose(found, existing.manifest.inputs if existing else (), skip=skip)
         added, damaged = _process(context, chosen.new, output, ingest, storage)
     manifest = _manifest(existing, added, [*chosen.excluded, *damaged], ingest)
@@ -81,7 +82,7 @@ def _existing(output: str, ingest: IngestConfig, storage: StorageConfig) -> Data
 
 
 def _process(
-    context: SparkContext,
+    context: "SparkContext",
     new: Sequence[inputs.Candidate],
     output: str,
     ingest: IngestConfig,
@@ -92,7 +93,7 @@ def _process(
     )
     ranges = [entries for candidate in new for entries in _ranges(candidate, ingest.entries_per_task)]
     work = partial(_attempt, settings, ingest.on_bad_file == "skip")
-    results = run_tasks(context, work, ranges, "computing features", "parts")
+    results = run_tasks(context, work, ranges, "Computing features", "parts")
     outcomes = dict(zip(ranges, results, strict=True))
     added, damaged = [], []
     for candidate in new:

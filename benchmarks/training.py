@@ -32,7 +32,7 @@ from hepspark.spark import spark_context
 from hepspark.steps import train
 
 SAMPLE = "tests/data/sample"
-BATCHES = (256, 768, 2048, 16384)
+BATCHES = (256, 768, 2048, 2304, 16384)
 EPOCHS = 12
 REPEATS = 5
 ROWS = 65536

@@ -25,11 +25,6 @@ from hepspark.spark import spark_context
 from hepspark.steps import evaluate, predict
 from hepspark.storage import join, store_for
 
-# py4j never closes the socket by which it reached the JVM.
-pytestmark = pytest.mark.filterwarnings(
-    r"ignore:Exception ignored in. <socket\.socket:pytest.PytestUnraisableExceptionWarning"
-)
-
 STORAGE = Config().storage
 MEAN = np.array([300, 50, 0, 60, 3, 1, 40, 0, 0, 0.1, 0.1, 0.1, 0, 0.5])
 

@@ -21,11 +21,6 @@ from hepspark.steps import ingest
 from tests.reference.delphes import FIELDS, Event, random_events, write_root
 from tests.reference.features import features
 
-# py4j never closes the socket by which it reached the JVM.
-pytestmark = pytest.mark.filterwarnings(
-    r"ignore:Exception ignored in. <socket\.socket:pytest.PytestUnraisableExceptionWarning"
-)
-
 N = 120
 STORAGE = Config().storage
 COLUMNS = [*EVENT_COLUMNS.names, *PARTICLES.names]

@@ -3,18 +3,12 @@
 import os
 
 import numpy as np
-import pytest
 
 from hepspark import dataset
 from hepspark.config import Config
 from hepspark.steps import ingest
 from hepspark.storage import join, store_for
 from tests.reference.delphes import random_events, write_root
-
-# py4j never closes the socket by which it reached the JVM.
-pytestmark = pytest.mark.filterwarnings(
-    r"ignore:Exception ignored in. <socket\.socket:pytest.PytestUnraisableExceptionWarning"
-)
 
 
 def test_s3_and_a_folder_give_the_same_data_set(tmp_path, s3, bucket):

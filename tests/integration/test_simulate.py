@@ -163,7 +163,7 @@ def test_output_is_asked_for() -> None:
 
 
 def test_files_go_to_s3_and_each_has_events_of_its_own(s3: StorageConfig, bucket: str) -> None:
-    settings = config(f"{bucket}/events", classes=("wjets",), events=4, events_per_file=3, pileup=0).model_copy(
+    settings = config(f"{bucket}/events", classes=("wjets",), events=4, events_per_file=2, pileup=0).model_copy(
         update={"storage": s3}
     )
     assert [file["made"] for file in simulate.run(settings)["files"]] == [True, True]
@@ -173,7 +173,7 @@ def test_files_go_to_s3_and_each_has_events_of_its_own(s3: StorageConfig, bucket
         url = f"{bucket}/events/wjets-{index:05d}.root"
         with store_for(url, s3).open(url) as stream, uproot.open(stream) as file:
             energies.append(file["Delphes"]["MissingET.MET"].array().to_numpy().ravel())
-    assert [len(values) for values in energies] == [3, 1]
+    assert [len(values) for values in energies] == [2, 2]
     assert energies[0][0] != energies[1][0]
 
 

@@ -94,7 +94,7 @@ def test_a_run_of_one_shard():
 def test_another_configuration_of_the_same_run_is_refused():
     frozen = plan()
     check_same("/run", frozen, frozen.config.model_copy(update={"output": "/moved"}))
-    with pytest.raises(InputError, match=r"train\.batch is 96, was 768"):
+    with pytest.raises(InputError, match=r"train\.batch is 96, was 2304"):
         check_same("/run", frozen, frozen.config.model_copy(update={"batch": 96}))
 
 

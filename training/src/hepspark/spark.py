@@ -44,6 +44,17 @@ _JAVA_PACKAGES = (
     "sun.security.action",
     "sun.util.calendar",
 )
+_BIGDL_SETTINGS = {
+    # BigDL refuses to start without these: its all-reduce counts on every task having its place.
+    "spark.serializer": "org.apache.spark.serializer.JavaSerializer",
+    "spark.shuffle.reduceLocality.enabled": "false",
+    "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+    "spark.speculation": "false",
+    # A retry inside a broken all-reduce waits in vain; the step is repeated from its commit instead.
+    "spark.task.maxFailures": "1",
+    "spark.stage.maxConsecutiveAttempts": "1",
+    "spark.locality.wait": "10s",
+}
 _POLL_SECONDS = 0.05
 _FAILED = "hepspark-failed"
 
@@ -70,7 +81,10 @@ def spark_context(config: SparkConfig, *, bigdl: bool = False) -> Iterator["Spar
     with _java_is_quiet():
         if bigdl:
             from bigdl.dllib.nncontext import init_nncontext
+            from bigdl.dllib.utils.common import JavaCreator
 
+            # Forgets the objects of an earlier JVM, if there was one.
+            JavaCreator.set_creator_class(JavaCreator.get_creator_class())
             context = init_nncontext(conf, spark_log_level="ERROR", redirect_spark_log=False)
         else:
             from pyspark import SparkContext
@@ -263,28 +277,17 @@ def _configuration(config: SparkConfig, *, bigdl: bool) -> "SparkConf":
     }
     if config.master.startswith("local"):
         settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-    if bigdl:
-        settings |= _bigdl_settings()
-    settings |= config.conf
-    return SparkConf().setMaster(config.master).setAppName(config.app_name).setAll(list(settings.items()))
-
-
-def _bigdl_settings() -> dict[str, str]:
+    # On every class path, because a process has one JVM for all the contexts it starts.
     jars = bigdl_jars()
-    return {
+    settings |= {
         "spark.jars": ",".join(jars),
         "spark.driver.extraClassPath": ":".join(jars),
         "spark.executor.extraClassPath": ":".join(jars),
-        # BigDL refuses to start without these: its all-reduce counts on every task having its place.
-        "spark.serializer": "org.apache.spark.serializer.JavaSerializer",
-        "spark.shuffle.reduceLocality.enabled": "false",
-        "spark.scheduler.minRegisteredResourcesRatio": "1.0",
-        "spark.speculation": "false",
-        # A retry inside a broken all-reduce waits in vain; the step is repeated from its commit instead.
-        "spark.task.maxFailures": "1",
-        "spark.stage.maxConsecutiveAttempts": "1",
-        "spark.locality.wait": "10s",
     }
+    if bigdl:
+        settings |= _BIGDL_SETTINGS
+    settings |= config.conf
+    return SparkConf().setMaster(config.master).setAppName(config.app_name).setAll(list(settings.items()))
 
 
 def bigdl_jars() -> list[str]:

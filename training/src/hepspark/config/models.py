@@ -134,8 +134,8 @@ class TrainConfig(Section):
     """Which network is trained."""
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
     """Passes over the training events."""
-    batch: Annotated[int, Field(ge=1, le=1_000_000)] = 768
-    """Events in one global batch, the same whatever the number of executors."""
+    batch: Annotated[int, Field(ge=1, le=1_000_000)] = 2304
+    """Events in one global batch, the same whatever the number of executors, which must share it evenly."""
     batches_per_step: Annotated[int, Field(ge=1, le=100_000)] = 16
     """Batches between two commits."""
     schedule: ScheduleConfig = ScheduleConfig()

@@ -105,9 +105,7 @@ def write(run: str, commit: Commit, storage: StorageConfig) -> None:
         StaleError: an older driver committed this step first.
     """
     if _newest_generation(run, storage) > commit.generation:
-        raise SupersededError(
-            f"{run}: a newer driver has taken this run over; this one stops at step {commit.step}"
-        )
+        raise SupersededError(f"{run}: a newer driver has taken this run over; this one stops at step {commit.step}")
     meta = {
         "step": commit.step,
         "generation": commit.generation,

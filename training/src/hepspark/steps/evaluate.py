@@ -124,8 +124,10 @@ def _write(content: Content, output: str, storage: StorageConfig) -> dict[str, A
     report, evaluation = join(output, "report.html"), join(output, "evaluation.json")
     store.write(report, render(content).encode())
     store.write(evaluation, json.dumps(content.as_json(), indent=1, allow_nan=False).encode())
-    say(f"Report written to {report}")
     measured = content.metrics
+    areas = ", ".join(f"{roc.signal} {roc.auc:.4f}" for roc in measured.one_vs_rest)
+    say(f"AUC against the rest: {areas}; accuracy {measured.accuracy.value:.4f}")
+    say(f"Report: {report}")
     return {
         "report": report,
         "evaluation": evaluation,

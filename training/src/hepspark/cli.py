@@ -56,9 +56,10 @@ def _step(name: str, does: str, example: str) -> None:
         _guard(work, debug=debug)
 
     # Paragraphs marked \b keep their line breaks.
-    app.command(name, help=f"{does}\n\n\b\nExample:\n  {example}\n\nThe JSON summary is printed on standard output.")(
-        command
-    )
+    app.command(
+        name,
+        help=f"{does}\n\n\b\nExample:\n  {example}\n\nA JSON summary goes to standard output, unless that is a terminal.",
+    )(command)
 
 
 _step(
@@ -235,7 +236,8 @@ def _guard(work: Callable[[], Any], *, debug: bool = False) -> None:
         # Whoever read our output has left; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from error
-    if result is not None:
+    # A person has read the same in words already, on standard error.
+    if result is not None and not sys.stdout.isatty():
         typer.echo(json.dumps(result, indent=1))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from hepspark.config import Config
 from hepspark.errors import InputError
+from hepspark.progress import say
 from hepspark.transfer import copy
 from hepspark.transfer import public as published
 
@@ -21,8 +22,12 @@ def get(config: Config, source_url: str, target: Path) -> dict[str, Any]:
 
 
 def ls(config: Config, url: str) -> dict[str, Any]:
-    """What is stored below a URL; see `hepspark.transfer.copy.ls`."""
-    return copy.ls(config, url)
+    """Tell what is stored below a URL; see `hepspark.transfer.copy.ls`."""
+    found = copy.ls(config, url)
+    for entry in found["entries"]:
+        say(f"{entry['bytes']:>16,}  {entry['url']}")
+    say(f"{found['bytes']:>16,}  bytes in {found['files']:,} files")
+    return found
 
 
 def public(config: Config, name: str | None = None, target: str | None = None) -> dict[str, Any]:
@@ -31,7 +36,11 @@ def public(config: Config, name: str | None = None, target: str | None = None) -
     See `hepspark.transfer.public`.
     """
     if name is None:
-        return published.catalog(config)
+        listing = published.catalog(config)
+        for entry in listing["datasets"]:
+            about = "about " if entry["bytes_are_rounded"] else ""
+            say(f"{entry['name']}\n    {entry['about']}; {about}{entry['bytes'] / 1e6:,.0f} MB, {entry['checksum']}")
+        return listing
     if target is None:
         raise InputError(f"{name}: say where to; a folder, or s3a://bucket/folder")
     return published.load(config, name, target)

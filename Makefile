@@ -38,7 +38,7 @@ simulate: setup ## Simulate EVENTS (1000) events of each class into OUT/events
 .PHONY: test
 test: setup ## Run all tests (PYTEST='-k name' for some)
 	@tools/minio.sh >/dev/null
-	@.venv/bin/pytest $(PYTEST)
+	@.venv/bin/pytest --numprocesses 2 --dist loadfile $(PYTEST)
 
 .PHONY: test-fast
 test-fast: setup ## Run the tests that need neither Java nor a server: seconds

@@ -1,14 +1,18 @@
 """Runs training steps in a process of its own, from a state in a file to the states after each step.
 
-python -m tests.integration.step_job MASTER EXECUTORS FIRST COUNT IN OUT [misplaced | unguarded]
+python -m tests.integration.step_job MASTER EXECUTORS FIRST COUNT IN OUT [misplaced]
+
+With `misplaced`, the second shard lies on the wrong executors: that must be refused, and is then forced through.
 """
 
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from hepspark.config import ScheduleConfig, SparkConfig
+from hepspark.errors import RunError
 from hepspark.model.bigdl import Trainer
 from hepspark.model.jvm import java, places
 from hepspark.model.network import NETWORKS, initial_weights
@@ -97,12 +101,13 @@ def main(master, executors, first, count, source, target, fault=""):
     state = read(source)[-1] if Path(source).exists() else start()
     with spark_context(SparkConfig(master=master, conf=conf, driver_memory="1g"), bigdl=True) as context:
         trainer = Trainer(context, NETWORK, state, rates(), BATCH, shard)
-        if fault == "unguarded":
-            trainer._check_placement = lambda *_: None
         states = []
         for index in range(int(first), int(first) + int(count)):
             if fault and index == int(first) + 1:
                 trainer._anchor = swapped(context, trainer._anchor)
+                with pytest.raises(RunError, match=f"shard {index} lies on executors"):
+                    trainer.step(index, index % len(ROWS))
+                trainer._check_placement = lambda *_: None
             states.append(trainer.step(index, index % len(ROWS))[0])
     save(target, states)
 

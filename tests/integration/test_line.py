@@ -38,8 +38,8 @@ def line(home, environment, *settings):
         for step, own in {
             "ingest": (f"ingest.input={{{files}}}", f"ingest.output={home}/dataset"),
             "train": (
-                f"train.input=[{home}/dataset]", f"train.output={home}/run", "train.epochs=10", "train.batch=96",
-                "train.batches_per_step=4", "train.schedule.scaling=none",
+                f"train.input=[{home}/dataset]", f"train.output={home}/run", "train.epochs=6", "train.batch=96",
+                "train.batches_per_step=2", "train.schedule.rate=0.01", "train.schedule.scaling=none",
             ),
             "evaluate": (f"evaluate.model={home}/run/model", f"evaluate.output={home}/report"),
             "predict": (

@@ -175,7 +175,14 @@ def test_a_batch_that_bigdl_cannot_split_is_refused_before_anything_is_written(p
 
 def test_early_stopping_ends_the_run(published, tmp_path):
     # At a rate far too large the loss soon stops falling.
-    done = run(published, tmp_path, "train.epochs=50", "train.early_stopping_epochs=1", "train.schedule.rate=1.0")
+    done = run(
+        published,
+        tmp_path,
+        "train.epochs=50",
+        "train.early_stopping_epochs=1",
+        "train.schedule.rate=1.0",
+        "train.batches_per_step=99",
+    )
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["stopped"] == "early"

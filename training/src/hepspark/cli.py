@@ -58,7 +58,7 @@ def _step(name: str, does: str, example: str) -> None:
     # Paragraphs marked \b keep their line breaks.
     app.command(
         name,
-        help=f"{does}\n\n\b\nExample:\n  {example}\n\nA JSON summary goes to standard output, unless that is a terminal.",
+        help=f"{does}\n\n\b\nExample:\n  {example}\n\nA JSON summary goes to standard output, if that is no terminal.",
     )(command)
 
 

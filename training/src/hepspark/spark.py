@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hepspark.config import SparkConfig
@@ -94,51 +95,35 @@ def spark_context(config: SparkConfig, *, bigdl: bool = False) -> Iterator["Spar
     with _plain_interrupts():
         try:
             yield context
-        except KeyboardInterrupt:
-            _abandon(context)
-            raise
-        except BaseException:
+        finally:
             context.stop()
-            raise
-        context.stop()
 
 
 @contextmanager
 def _plain_interrupts() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt and do nothing else.
+    """Let Ctrl-C raise KeyboardInterrupt without a word.
 
     pyspark's handler first cancels the jobs, over the connection that the interrupted call still uses.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    root = logging.getLogger()  # where py4j logs the interrupt, with a stack trace
-    root.addFilter(_is_no_interrupt)
+    before = signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
     finally:
-        root.removeFilter(_is_no_interrupt)
         signal.signal(signal.SIGINT, before)
 
 
-def _is_no_interrupt(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith("KeyboardInterrupt")
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    # py4j would tell of the call that is broken off, in several messages with stack traces.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_is_not_of_py4j)
+    raise KeyboardInterrupt
 
 
-def _abandon(context: "SparkContext") -> None:
-    """End the JVM by a signal: the connection to it waits for the answer to an interrupted call.
-
-    The JVM stops Spark by itself on its way out. pyspark is left as if it had never started one.
-    """
-    from pyspark import SparkContext
-
-    # This thread of ours would report that the JVM hung up.
-    context._accumulatorServer.handle_error = lambda *_: None  # type: ignore[method-assign] # on purpose
-    jvm: subprocess.Popen[bytes] = context._gateway.proc  # type: ignore[union-attr] # there is one while it runs
-    jvm.terminate()
-    jvm.wait()
-    SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
+def _is_not_of_py4j(record: logging.LogRecord) -> bool:
+    return "py4j" not in record.pathname
 
 
 @contextmanager
@@ -277,13 +262,10 @@ def _configuration(config: SparkConfig, *, bigdl: bool) -> "SparkConf":
     }
     if config.master.startswith("local"):
         settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-    # On every class path, because a process has one JVM for all the contexts it starts.
+    # On every class path, because a process has one JVM for all the contexts it starts. Not in spark.jars: every
+    # executor would fetch 120 MB that lie beside its Python anyway.
     jars = bigdl_jars()
-    settings |= {
-        "spark.jars": ",".join(jars),
-        "spark.driver.extraClassPath": ":".join(jars),
-        "spark.executor.extraClassPath": ":".join(jars),
-    }
+    settings |= dict.fromkeys(("spark.driver.extraClassPath", "spark.executor.extraClassPath"), ":".join(jars))
     if bigdl:
         settings |= _BIGDL_SETTINGS
     settings |= config.conf

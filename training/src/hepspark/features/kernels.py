@@ -27,7 +27,7 @@ def _can_cache() -> bool:
 
 _CACHE: Final = _can_cache()
 # Numba reads the variable at its first import.
-from numba import njit  # noqa: E402
+from numba import njit  # noqa: E402 (see the line above)
 
 CONE: Final = 0.3
 """Radius ΔR of the isolation cone."""

@@ -1,7 +1,7 @@
 """Files and folders to and from S3."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,6 +12,7 @@ from hepspark.config import Config, StorageConfig
 from hepspark.errors import InputError
 from hepspark.progress import Tracker, track
 from hepspark.storage import Entry, is_s3, join, name_of, store_for
+from hepspark.storage.base import chunks
 from hepspark.storage.local import LocalStore
 from hepspark.storage.s3 import S3Store, fetch
 from hepspark.storage.s3_client import split
@@ -35,9 +36,10 @@ class S3Object:
         """See `Source.fetch`."""
         return fetch(self.address, start, stop, self.version, self.storage)
 
-    def stream(self) -> Any:
-        """See `Source.stream`; never needed here."""
-        raise NotImplementedError
+    def stream(self) -> Iterator[bytes]:
+        """See `Source.stream`."""
+        with S3Store(self.storage).open(self.address) as reader:
+            yield from chunks(reader)
 
 
 def put(config: Config, sources: Sequence[Path], url: str) -> dict[str, Any]:

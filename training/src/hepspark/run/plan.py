@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class Plan(Section):
         """Committed steps of the whole run, if it is not stopped early."""
         return self.config.epochs * self.steps_per_epoch
 
-    @property
+    @cached_property  # asked for at every step
     def rates(self) -> list[float]:
         """Learning rate of every step."""
         return learning_rates(self.config.schedule, self.config.batch, self.steps, self.steps_per_epoch)

@@ -7,10 +7,14 @@ SHELL := bash
 
 OUT ?= out
 EVENTS ?= 1000
+INVENTORY ?= deploy/inventories/lab
+ARGS ?=
 PYTEST ?=
 HEPSPARK := .venv/bin/hepspark
 CONF := training/conf/local.yaml
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hepspark
+PLAY := PYTHONPATH=$(CURDIR) ANSIBLE_CONFIG=$(CURDIR)/deploy/ansible.cfg .venv/bin/ansible-playbook --inventory $(INVENTORY)
+DEPLOY := .venv/bin/python -m deploy
 # Paths in the configuration are below OUT, so that OUT=elsewhere moves them all.
 LOCAL := $(CONF) --set ingest.output=$(OUT)/dataset --set 'train.input=[tests/data/sample,$(OUT)/dataset]' \
 	--set train.output=$(OUT)/run --set evaluate.model=$(OUT)/run/model --set evaluate.output=$(OUT)/report
@@ -37,12 +41,19 @@ simulate: setup ## Simulate EVENTS (1000) events of each class into OUT/events
 
 .PHONY: test
 test: setup ## Run all tests (PYTEST='-k name' for some)
-	@tools/minio.sh >/dev/null
-	@.venv/bin/pytest --numprocesses 2 --dist loadfile $(PYTEST)
+	@.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/e2e $(PYTEST)
 
 .PHONY: test-fast
 test-fast: setup ## Run the tests that need neither Java nor a server: seconds
 	@.venv/bin/pytest tests/unit tests/contract $(PYTEST)
+
+.PHONY: e2e
+e2e: mirror ## Deploy to a lab, use it, grow it, shrink it, remove it
+	@.venv/bin/pytest tests/e2e/test_deploy.py $(PYTEST)
+
+.PHONY: e2e-full
+e2e-full: mirror ## The same, and what is too long for the gate: restarts, interrupts, reset, an existing cluster
+	@.venv/bin/pytest tests/e2e $(PYTEST)
 
 .PHONY: check
 check: lint types imports ## Everything that reads the code: lint, types, imports
@@ -65,9 +76,58 @@ format: setup ## Bring the code into its format
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
+.venv/.deploy: .venv/.ready requirements/deploy.txt
+	@.venv/bin/uv pip install --quiet --python .venv --require-hashes -r requirements/deploy.txt
+	@touch $@
+
+.PHONY: mirror
+mirror: .venv/.deploy ## Make everything that an installation fetches, and list it
+	@$(DEPLOY).mirror fill
+	@$(DEPLOY).mirror list
+
+.PHONY: lab
+lab: .venv/.deploy ## Make hosts on this machine (WORKERS=2 CPUS=2 MEMORY=4g)
+	@$(DEPLOY).lab up $(LAB)
+
+.PHONY: lab-down
+lab-down: .venv/.deploy ## Remove the hosts that `make lab` made, without a trace
+	@$(DEPLOY).lab down
+
+.PHONY: deploy
+deploy: .venv/.deploy $(if $(findstring inventories/lab,$(INVENTORY)),mirror lab) ## From hosts (INVENTORY; default: the lab) to a ready cluster
+	@$(MAKE) --no-print-directory serve-mirror site
+
+.PHONY: serve-mirror
+serve-mirror: .venv/.deploy ## Serve the mirror from the hosts of INVENTORY that are there for it
+	@$(PLAY) deploy/playbooks/mirror.yml $(ARGS)
+
+.PHONY: site
+site: .venv/.deploy ## Only what `make deploy` does to the hosts of INVENTORY
+	@$(PLAY) deploy/playbooks/site.yml $(ARGS)
+
+.PHONY: verify
+verify: .venv/.deploy ## Check the cluster of INVENTORY by using it
+	@$(PLAY) deploy/playbooks/verify.yml $(ARGS)
+
+.PHONY: remove-node
+remove-node: .venv/.deploy ## Take the worker NODE out of the cluster of INVENTORY
+	@$(PLAY) deploy/playbooks/remove_node.yml --extra-vars node=$(NODE) $(ARGS)
+
+.PHONY: reset
+reset: .venv/.deploy ## Remove the cluster from the hosts of INVENTORY; asks first (ARGS='-e confirm=yes' does not)
+	@$(PLAY) deploy/playbooks/reset.yml $(ARGS)
+
 .PHONY: bench
 bench: setup ## Measure speed and accuracy against references, in one table each; JSON in OUT/bench
 	@.venv/bin/python -m benchmarks.run --output $(OUT)/bench
+
+.PHONY: bench-deploy
+bench-deploy: .venv/.deploy ## Measure a deployment: time by phase, again, a worker more, idle memory; JSON in OUT/bench
+	@.venv/bin/python -m benchmarks.deploy --output $(OUT)/bench
+
+.PHONY: docs
+docs: .venv/.deploy ## Write the roles' READMEs
+	@.venv/bin/python -m deploy.role_docs
 
 .PHONY: lock
 lock: setup ## Resolve the requirements again

@@ -10,3 +10,4 @@ compile uv.in -o uv.txt
 compile build.in -o build.txt
 compile --no-deps bigdl.in -o bigdl.txt
 compile --only-binary :all: --no-binary pyspark ../pyproject.toml --all-extras -c constraints.in -c uv.in -o all.txt
+compile -c all.txt deploy.in -o deploy.txt

@@ -1,0 +1,70 @@
+"""A facility under test: a lab of its own, and the commands that an operator would type."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.lab.model import places
+
+REPOSITORY = Path(__file__).parents[2]
+NAME = "e2e"
+NETWORK = "10.89.78.0/24"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended; `text` is what it said to the person who typed it."""
+
+    code: int
+    results: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Facility:
+    """`out` is where the deployment leaves kubeconfig and programs."""
+
+    out: Path
+    lab: str = f"--network {NETWORK} --cpus 2 --memory 3g"
+
+    def run(self, *command: str, timeout: float = 900, **variables: str) -> Ended:
+        """Run a command in the repository; what it says goes into `out`/log.txt too."""
+        environment = {**os.environ, "HEPSPARK_LAB": NAME, "OUT": str(self.out), "LAB": self.lab, **variables}
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=environment, timeout=timeout, check=False, capture_output=True, text=True
+        )
+        with (self.out / "log.txt").open("a") as log:
+            log.write(f"$ {' '.join(command)}\n{done.stdout}{done.stderr}[exit {done.returncode}]\n")
+        return Ended(done.returncode, done.stdout, done.stdout + done.stderr)
+
+    def make(self, target: str, *arguments: str, args: str = "", **variables: str) -> Ended:
+        """Run a target of the Makefile, with `args` for ansible-playbook."""
+        return self.run("make", target, *arguments, *([f"ARGS={args}"] if args else []), **variables)
+
+    def site(self, extra: dict[str, object], *arguments: str) -> Ended:
+        """Run the installation with other values of a site's variables."""
+        return self.make("site", *arguments, args=f"--extra-vars '{json.dumps(extra)}'")
+
+    def hosts(self, *arguments: str) -> Ended:
+        """Run a command of the lab."""
+        return self.run(".venv/bin/python", "-m", "deploy.lab", *arguments)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's, as the deployment left it."""
+        return places(NAME).state / "kubeconfig"
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """What kubectl prints."""
+        command = [str(self.out / "lab/bin/kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments]
+        done = subprocess.run(command, input=stdin, timeout=300, check=False, capture_output=True, text=True)
+        assert done.returncode == 0 or not check, f"{' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+    def nodes(self) -> set[str]:
+        """Names of the nodes that are ready."""
+        ready = '{range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}'
+        lines = self.kubectl("get", "nodes", "--output", f"jsonpath={ready}").splitlines()
+        return {line.split()[0] for line in lines if line.endswith(" True")}

@@ -1,0 +1,145 @@
+"""`make deploy` on a lab whose way out is closed: what stops it, what it makes, and how the cluster grows and shrinks.
+
+The tests are one story, told in order: each begins with what the one before left.
+"""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from deploy.mirror.versions import load_versions
+
+from tests.e2e.service import MANIFEST, Client
+
+pytestmark = pytest.mark.timeout(1200)
+
+MIRROR = "https://mirror.lab.internal"
+
+
+def test_hosts_have_no_way_out(facility):
+    assert facility.hosts("ssh", "w1", "ip route get 192.0.2.1 && ping -c 1 -W 1 192.0.2.1").code != 0
+
+
+def test_the_mirror_is_served(facility):
+    served = facility.make("serve-mirror")
+    assert served.code == 0, served.text
+
+
+def test_everything_that_is_wrong_is_told_at_once(facility, tmp_path):
+    (tmp_path / "more.yml").write_text(
+        yaml.safe_dump({"workers": {"hosts": {"ghost": {"ansible_host": "10.89.78.250"}}}})
+    )
+    wrong = {"preflight_disk_mb": {"/var/lib/kubelet": 9_999_999}, "mirror_urls": {"helm": MIRROR + "/nowhere"}}
+    ended = facility.make("site", args=f"--inventory {tmp_path}/more.yml --extra-vars {shlex.quote(json.dumps(wrong))}")
+    assert ended.code == 2
+    assert "ghost cannot be reached by ssh at 10.89.78.250" in ended.text
+    assert "cp1 has too little free disk: /var/lib/kubelet has" in ended.text
+    assert "9999999 are needed" in ended.text
+    assert f"mirror: {MIRROR}/nowhere/helm-" in ended.text
+    assert "answers 404" in ended.text
+    assert "changed=0" in ended.text
+    assert facility.hosts("ssh", "cp1", "test -e /etc/hepspark").code == 1
+
+
+def test_a_wrong_checksum_stops_the_installation(facility):
+    path = load_versions().components["kubernetes"].paths()["kubelet"]
+    folder = f"/var/www/html/{Path(path).parent}"
+    tamper = f"""
+        sudo mkdir -p {folder} /etc/nginx/mirror.d
+        sudo cp /srv/mirror/www/{Path(path).parent}/* {folder}/
+        echo more | sudo tee --append /var/www/html/{path} >/dev/null
+        echo 'location /tampered/ {{ alias /var/www/html/; }}' | sudo tee /etc/nginx/mirror.d/tampered.conf
+        sudo systemctl reload nginx"""
+    tampered = facility.hosts("ssh", "mirror", tamper)
+    assert tampered.code == 0, tampered.text
+    ended = facility.site({"mirror_urls": {"kubernetes": MIRROR + "/tampered"}})
+    assert ended.code == 2
+    assert "FAILED at cp1: kubernetes : Fetch Kubernetes' programs" in ended.text
+    assert f"The checksum for {MIRROR}/tampered/{path} did not match" in ended.text
+
+
+def test_deploy_makes_a_verified_cluster(facility):
+    deployed = facility.make("deploy")
+    assert deployed.code == 0, deployed.text
+    assert "export KUBECONFIG=" in deployed.text
+    assert facility.nodes() == {"cp1", "w1", "w2"}
+    assert facility.kubeconfig.stat().st_mode & 0o777 == 0o600
+    verified = facility.make("verify", args="-e output=json")
+    assert verified.code == 0, verified.text
+    assert all(check["ok"] for check in json.loads(verified.results)["checks"])
+
+
+def test_a_host_can_allocate_its_flavour_and_no_more(facility):
+    for node in json.loads(facility.kubectl("get", "nodes", "--output", "json"))["items"]:
+        allocatable = node["status"]["allocatable"]
+        assert allocatable["cpu"] == "2"
+        assert 0.9 * 3 * 2**20 < int(allocatable["memory"].removesuffix("Ki")) <= 3 * 2**20
+
+
+def test_the_cluster_is_closed_to_strangers(facility):
+    # The password of an etcd reader would be the Secret's text.
+    facility.kubectl("create", "secret", "generic", "probe", "--from-literal=word=abracadabra")
+    found = facility.hosts(
+        "ssh", "cp1", "sudo grep -rc abracadabra /var/lib/etcd --include=*.wal --include=db | grep -v ':0'"
+    )
+    assert found.results.strip() == ""
+    server = yaml.safe_load(facility.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    answers = {
+        path: facility.run("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", server + path).results
+        for path in ("/livez", "/api/v1/namespaces/kube-public/configmaps/cluster-info", "/version", "/api")
+    }
+    assert list(answers.values()) == ["200", "200", "401", "401"], answers
+    refused = facility.kubectl(
+        "run", "root", "--image=any", "--overrides", '{"spec":{"hostNetwork":true}}', check=False
+    )
+    assert refused == ""
+    assert facility.kubectl("get", "pods", "--output", "name") == ""
+
+
+def test_a_second_run_changes_nothing(facility):
+    again = facility.make("deploy")
+    assert again.code == 0, again.text
+    assert again.text.count("changed=0") == 2, again.text
+
+
+def test_a_worker_is_added(facility):
+    added = facility.hosts("add", "w3")
+    assert added.code == 0, added.text
+    deployed = facility.make("deploy")
+    assert deployed.code == 0, deployed.text
+    assert facility.nodes() == {"cp1", "w1", "w2", "w3"}
+
+
+def test_a_worker_is_removed_while_a_service_answers_every_request(facility):
+    image = facility.kubectl(
+        "get", "configmap", "local-path", "--namespace", "kube-system", "--output", "jsonpath={.data.helperPod\\.yaml}"
+    )
+    image = next(word for word in image.replace('"', " ").split() if "busybox" in word)
+    facility.kubectl("apply", "--filename", "-", stdin=MANIFEST.replace("REGISTRY/IMAGE", image))
+    facility.kubectl("--namespace", "replicated", "rollout", "status", "deployment/web", "--timeout", "120s")
+    hosts = json.loads(facility.hosts("status", "--output", "json").results)
+    address = next(host["address"] for host in hosts["hosts"] if host["name"] == "cp1")
+    client = Client(address)
+    client.start()
+    try:
+        removed = facility.make("remove-node", "NODE=w3")
+    finally:
+        client.stop()
+    assert removed.code == 0, removed.text
+    assert client.failures == []
+    assert client.answered > 50
+    assert facility.nodes() == {"cp1", "w1", "w2"}
+    left = facility.hosts(
+        "ssh", "w3", "ls /etc/kubernetes /etc/hepspark /usr/local/bin/kubelet; ip -br link; pgrep -l 'kube|containerd'"
+    )
+    assert "cannot access '/etc/kubernetes'" in left.text
+    assert "cni0" not in left.text
+    assert "containerd" not in left.text.replace("/run/containerd", "")
+
+
+def test_nothing_is_left(facility):
+    down = facility.make("lab-down")
+    assert down.code == 0, down.text
+    assert facility.run("ip", "-brief", "link").results.count("hl-e2e") == 0

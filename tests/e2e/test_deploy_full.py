@@ -1,0 +1,115 @@
+"""What is too long for the gate: interrupted, restarted, refused, an existing cluster, reset and made again.
+
+The tests are one story, told in order: each begins with what the one before left.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+import yaml
+
+from tests.e2e.facility import REPOSITORY
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+def verified(facility):
+    ended = facility.make("verify", args="-e output=json")
+    return ended.code == 0 and all(check["ok"] for check in json.loads(ended.results)["checks"])
+
+
+def test_an_interrupted_deployment_is_completed_by_the_next(facility):
+    started = facility.make("mirror")
+    assert started.code == 0, started.text
+    environment = {**os.environ, "HEPSPARK_LAB": "e2e", "OUT": str(facility.out), "LAB": facility.lab, "ARGS": "-vv"}
+    with subprocess.Popen(
+        ["make", "deploy"],
+        cwd=REPOSITORY,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as deploy:
+        for line in deploy.stderr:
+            if "Run kubeadm init" in line:
+                break
+        deadline = time.monotonic() + 120
+        while facility.hosts("ssh", "cp1", "sudo test -e /etc/kubernetes/pki/ca.crt").code != 0:
+            assert time.monotonic() < deadline, "kubeadm never began"
+        os.killpg(deploy.pid, signal.SIGINT)
+        deploy.stderr.read()
+    assert deploy.returncode != 0
+    completed = facility.make("deploy")
+    assert completed.code == 0, completed.text
+    assert verified(facility)
+
+
+def test_everything_returns_when_the_control_plane_restarts(facility):
+    restarted = facility.hosts("restart", "cp1", "--cut")
+    assert restarted.code == 0, restarted.text
+    deadline = time.monotonic() + 300
+    while not verified(facility):
+        assert time.monotonic() < deadline, "the cluster did not come back within 5 minutes"
+    assert "changed=0" in facility.make("site").text
+
+
+def test_a_bad_token_is_told_and_the_next_run_joins(facility):
+    assert facility.hosts("add", "w3").code == 0
+    refused = facility.site({"worker__token_value": "abcdef.0123456789abcdef"})
+    assert refused.code == 2
+    assert "FAILED at w3: worker : Run kubeadm join" in refused.text
+    assert 'could not find a JWS signature in the cluster-info ConfigMap for token ID "abcdef"' in refused.text
+    joined = facility.make("site")
+    assert joined.code == 0, joined.text
+    assert facility.nodes() == {"cp1", "w1", "w2", "w3"}
+
+
+def test_tokens_are_neither_kept_nor_told(facility):
+    tokens = facility.kubectl("get", "secrets", "--namespace", "kube-system", "--output", "name")
+    assert "bootstrap-token" not in tokens
+    log = (facility.out / "log.txt").read_text()
+    assert "client-key-data" not in log
+
+
+def test_an_existing_cluster_is_checked_and_used(facility, tmp_path):
+    inventory = tmp_path / "existing"
+    (inventory / "group_vars").mkdir(parents=True)
+    (inventory / "hosts.yml").write_text("all: {}\n")
+    lab = yaml.safe_load((REPOSITORY / "deploy/inventories/lab/group_vars/all.yml").read_text())
+    site = {**lab, "cluster_name": "theirs", "cluster_provider": "existing", "kubeconfig": str(facility.kubeconfig)}
+    (inventory / "group_vars/all.yml").write_text(yaml.safe_dump(site))
+    accepted = facility.make("site", f"INVENTORY={inventory}")
+    assert accepted.code == 0, accepted.text
+    (inventory / "group_vars/all.yml").write_text(yaml.safe_dump({**site, "kubeconfig": "/nowhere/kubeconfig"}))
+    refused = facility.make("site", f"INVENTORY={inventory}")
+    assert refused.code == 2
+    assert "kubeconfig /nowhere/kubeconfig does not exist" in refused.text
+
+
+def test_reset_leaves_hosts_as_they_were(facility):
+    asked = facility.make("reset", args="-e confirm=no")
+    assert asked.code == 2
+    assert len(facility.nodes()) == 4
+    removed = facility.make("reset", args="-e confirm=yes")
+    assert removed.code == 0, removed.text
+    for host in ("cp1", "w1", "w2", "w3"):
+        look = """
+            ls -d /etc/kubernetes /etc/hepspark /etc/containerd /usr/local/bin/kube* 2>/dev/null
+            sudo find /var/lib/etcd /var/lib/kubelet /var/lib/containerd -mindepth 1 2>/dev/null
+            ip -brief link | grep -E 'cni0|flannel|veth'
+            pgrep --list-name 'kube|containerd|etcd'
+            sudo iptables-save 2>/dev/null | grep -E 'KUBE|FLANNEL'
+            dpkg --list containerd 2>/dev/null | grep ^ii
+            true"""
+        assert facility.hosts("ssh", host, look).results == "", host
+
+
+def test_the_same_hosts_can_be_used_again(facility):
+    again = facility.make("deploy")
+    assert again.code == 0, again.text
+    assert verified(facility)

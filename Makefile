@@ -9,6 +9,8 @@ OUT ?= out
 EVENTS ?= 1000
 INVENTORY ?= deploy/inventories/lab
 ARGS ?=
+LAB ?=
+NODE ?=
 PYTEST ?=
 HEPSPARK := .venv/bin/hepspark
 CONF := training/conf/local.yaml
@@ -40,11 +42,16 @@ simulate: setup ## Simulate EVENTS (1000) events of each class into OUT/events
 	@$(HEPSPARK) simulate --set simulate.output=$(OUT)/events --set simulate.events=$(EVENTS) >/dev/null
 
 .PHONY: test
-test: setup ## Run all tests (PYTEST='-k name' for some)
-	@.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/e2e $(PYTEST)
+test: .venv/.deploy ## Run all tests but those of test-deploy and e2e (PYTEST='-k name' for some)
+	@.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/e2e --ignore tests/integration/deploy $(PYTEST)
+
+.PHONY: test-deploy
+test-deploy: .venv/.deploy ## Test mirror, lab and charts; as root on Debian
+	@tools/charts.sh >/dev/null
+	@.venv/bin/pytest tests/integration/deploy tests/unit/test_charts.py $(PYTEST)
 
 .PHONY: test-fast
-test-fast: setup ## Run the tests that need neither Java nor a server: seconds
+test-fast: .venv/.deploy ## Run the tests that need neither Java nor a server: seconds
 	@.venv/bin/pytest tests/unit tests/contract $(PYTEST)
 
 .PHONY: e2e
@@ -85,8 +92,12 @@ mirror: .venv/.deploy ## Make everything that an installation fetches, and list 
 	@$(DEPLOY).mirror fill
 	@$(DEPLOY).mirror list
 
+.PHONY: mirror-bundle
+mirror-bundle: mirror ## Pack the mirror into OUT/mirror.tar for a closed site
+	@mkdir -p $(OUT) && $(DEPLOY).mirror bundle $(OUT)/mirror.tar
+
 .PHONY: lab
-lab: .venv/.deploy ## Make hosts on this machine (WORKERS=2 CPUS=2 MEMORY=4g)
+lab: .venv/.deploy ## Make hosts on this machine (LAB='--workers 2 --cpus 2 --memory 4g')
 	@$(DEPLOY).lab up $(LAB)
 
 .PHONY: lab-down
@@ -126,8 +137,9 @@ bench-deploy: .venv/.deploy ## Measure a deployment: time by phase, again, a wor
 	@.venv/bin/python -m benchmarks.deploy --output $(OUT)/bench
 
 .PHONY: docs
-docs: .venv/.deploy ## Write the roles' READMEs
+docs: .venv/.deploy ## Write the READMEs of roles and charts from what they take
 	@.venv/bin/python -m deploy.role_docs
+	@"$$(tools/charts.sh)"/helm-docs --log-level warning --chart-search-root helm --template-files ./helm/README.md.gotmpl
 
 .PHONY: lock
 lock: setup ## Resolve the requirements again

@@ -22,8 +22,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import uproot
-from tests.reference.delphes import FIELDS, rows_of
-from tests.reference.features import Particle, Result, features
 
 from benchmarks.conditions import conditions, table
 from hepspark import rootfile
@@ -32,6 +30,8 @@ from hepspark.features import compute
 from hepspark.parts import Range, Settings, write_part
 from hepspark.schema import CLASSES
 from hepspark.spark import run_tasks, spark_context
+from tests.reference.delphes import FIELDS, rows_of
+from tests.reference.features import Particle, Result, features
 
 PUBLISHED = 17.0
 """Input events/s on one core in arXiv:1909.10389."""

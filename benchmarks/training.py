@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tests.reference import adam
 
 from benchmarks.conditions import conditions, table
 from hepspark.config import Config, ScheduleConfig, SparkConfig, StorageConfig, TrainConfig, load
@@ -30,6 +29,7 @@ from hepspark.run.shards import load_shard
 from hepspark.sources import open_source, read_chunk
 from hepspark.spark import spark_context
 from hepspark.steps import train
+from tests.reference import adam
 
 SAMPLE = "tests/data/sample"
 BATCHES = (256, 768, 2048, 2304, 16384)

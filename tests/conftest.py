@@ -1,8 +1,26 @@
-"""Fixtures that every tier may ask for."""
+"""Fixtures that every tier may ask for, and the order of the tests."""
 
 import os
+
+from hypothesis import settings
 
 pytest_plugins = ["tests.integration.minio", "tests.integration.spark_cluster"]
 
 # Most tests start a JVM and end it soon: there, compiling quickly beats compiling well.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
+# A machine that does something else for a moment is not a failure of the code under test.
+settings.register_profile("hepspark", deadline=None)
+settings.load_profile("hepspark")
+
+LONGEST = ("test_train", "test_bigdl_steps", "test_ingest", "test_line", "test_simulate", "test_ingest_places")
+
+
+def pytest_collection_modifyitems(items):
+    """Files that need MinIO come last, because it may have to be built first; the longest of each kind come first.
+
+    Workers take files from the front, so that no worker is left with a long one at the end.
+    """
+    with_minio = {item.path for item in items if "minio" in item.fixturenames}
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (item.path in with_minio, rank.get(item.path.stem, len(rank))))

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.reference.delphes import random_events, write_root
 
 from hepspark import dataset
 from hepspark.config import StorageConfig
@@ -15,6 +14,9 @@ from hepspark.errors import InputError, RunError
 from hepspark.parts import Range, Settings, write_part
 from hepspark.rootfile import survey
 from hepspark.schema import DATASET_SCHEMA
+from hepspark.sources import open_source, read_chunk
+from tests.reference.delphes import random_events, write_root
+from tests.reference.parts import read_part
 
 STORAGE = StorageConfig()
 COLUMNS = {
@@ -78,7 +80,7 @@ def test_content(made):
     written, entries, settings = made
     part = written.part
     assert part.path == f"parts/{entries.file_id}-50-150.parquet"
-    table = dataset.read_part(settings.output, part, [*COLUMNS, *PARTICLE_COLUMNS], STORAGE)
+    table = read_part(settings.output, part, [*COLUMNS, *PARTICLE_COLUMNS])
     assert len(table) == part.rows == written.counts["isolated"] == written.counts["train"] + written.counts["test"]
     assert written.counts["read"] == 100
     assert set(table["file_id"].to_pylist()) == {entries.file_id}
@@ -100,7 +102,7 @@ def test_a_part_does_not_depend_on_the_chunks(made, tmp_path):
 
 def test_no_part_where_nothing_is_selected(made):
     _, entries, settings = made
-    numbers = set(dataset.read_part(settings.output, made[0].part, ["entry"], STORAGE)["entry"].to_pylist())
+    numbers = set(read_part(settings.output, made[0].part, ["entry"])["entry"].to_pylist())
     empty = next(number for number in range(50, 150) if number not in numbers)
     written = write_part(settings, Range(entries.url, entries.file_id, 2, empty, empty + 1))
     assert written.part is None
@@ -157,10 +159,11 @@ def test_no_data_set(tmp_path):
 
 def test_an_altered_part_is_refused(made, tmp_path):
     written, _, settings = made
+    dataset.commit(settings.output, 1, manifest(written.part), STORAGE)
     path = tmp_path / "out" / written.part.path
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(InputError, match="checksum"):
-        dataset.read_part(settings.output, written.part, ["entry"], STORAGE)
+        read_chunk(open_source(settings.output, STORAGE).chunks[0], STORAGE)
 
 
 def test_the_fingerprint_names_the_events_and_not_the_place(made, tmp_path):

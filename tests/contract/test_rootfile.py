@@ -8,11 +8,11 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
-from tests.reference.delphes import FIELDS, Event, arrays, random_events, write_root
 
 from hepspark import rootfile
 from hepspark.config import StorageConfig
 from hepspark.errors import InputError, RunError
+from tests.reference.delphes import FIELDS, Event, arrays, random_events, write_root
 
 STORAGE = StorageConfig()
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from deploy.mirror.versions import load_versions
 
+from deploy.mirror.versions import load_versions
 from tests.e2e.service import MANIFEST, Client
 
 pytestmark = pytest.mark.timeout(1200)

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import subprocess
 import time
 import urllib.error
@@ -35,11 +36,39 @@ class Minio:
         return StorageConfig(endpoint=self.endpoint)
 
 
-def binary() -> Path:
-    path = Path(subprocess.run([SCRIPT, "--path"], check=True, capture_output=True, text=True).stdout.strip())
-    if not os.access(path, os.X_OK):
-        pytest.fail(f"{path} is missing: run {SCRIPT}, which builds the MinIO server once", pytrace=False)
-    return path
+BUILD = pytest.StashKey["subprocess.Popen[str]"]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the server, if it is not there, while tests run that do not need it; of several builders one works."""
+    if any("minio" in item.fixturenames for item in session.items):
+        # A process group of its own, so that all of it can be ended; the session stays that of the caller.
+        build = subprocess.Popen([SCRIPT], stdout=subprocess.PIPE, text=True, process_group=0)
+        session.config.stash[BUILD] = build
+
+
+@pytest.hookimpl(tryfirst=True, hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Function) -> Iterator[None]:
+    """Wait for the build before a test begins, so that it does not count as the test's time."""
+    if "minio" in item.fixturenames:
+        item.config.stash[BUILD].wait()
+    yield
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End a build that nobody waits for any more."""
+    build = config.stash.get(BUILD, None)
+    if build and build.poll() is None:
+        os.killpg(build.pid, signal.SIGTERM)
+        build.wait()
+
+
+@pytest.fixture(scope="session")
+def minio_binary(pytestconfig: pytest.Config) -> str:
+    path, _ = pytestconfig.stash[BUILD].communicate()
+    if pytestconfig.stash[BUILD].returncode:
+        pytest.fail(f"the MinIO server was not built: run {SCRIPT} to see why", pytrace=False)
+    return path.strip()
 
 
 def wait_until_live(endpoint: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -56,7 +85,7 @@ def wait_until_live(endpoint: str, process: "subprocess.Popen[bytes]", log: Path
 
 
 @pytest.fixture(scope="session")
-def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
+def minio(tmp_path_factory: pytest.TempPathFactory, minio_binary: str) -> Iterator[Minio]:
     folder = tmp_path_factory.mktemp("minio")
     user, password = f"test-{secrets.token_hex(4)}", secrets.token_hex(16)
     endpoint = free_port_url()
@@ -71,7 +100,7 @@ def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [binary(), "server", folder / "data", "--address", endpoint.removeprefix("http://"), "--quiet"],
+            [minio_binary, "server", folder / "data", "--address", endpoint.removeprefix("http://"), "--quiet"],
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -1,12 +1,14 @@
 """Runs training steps in a process of its own, from a state in a file to the states after each step.
 
-python -m tests.integration.step_job MASTER EXECUTORS FIRST COUNT IN OUT [misplaced]
+python -m tests.integration.step_job MASTER '[{"executors": 2, "first": 0, "count": 3, "source": …, …}, …]'
 
-With `misplaced`, the second shard lies on the wrong executors: that must be refused, and is then forced through.
+With `fault`, the second shard lies on the wrong executors: that must be refused, and is then forced through.
 """
 
+import json
 import sys
-from pathlib import Path
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import pytest
@@ -88,28 +90,29 @@ def swapped(context, anchor):
     return moved
 
 
-def main(master, executors, first, count, source, target, fault=""):
-    conf = (
-        {}
-        if master.startswith("local")
-        else {
-            "spark.executor.cores": "1",
-            "spark.cores.max": executors,
-            "spark.executor.memory": "1g",
-        }
-    )
-    state = read(source)[-1] if Path(source).exists() else start()
-    with spark_context(SparkConfig(master=master, conf=conf, driver_memory="1g"), bigdl=True) as context:
-        trainer = Trainer(context, NETWORK, state, rates(), BATCH, shard)
-        states = []
-        for index in range(int(first), int(first) + int(count)):
-            if fault and index == int(first) + 1:
-                trainer._anchor = swapped(context, trainer._anchor)
-                with pytest.raises(RunError, match=f"shard {index} lies on executors"):
-                    trainer.step(index, index % len(ROWS))
-                trainer._check_placement = lambda *_: None
-            states.append(trainer.step(index, index % len(ROWS))[0])
-    save(target, states)
+def steps(context, first, count, source, fault):
+    """States after each of some steps, from the last state in a file or from the start."""
+    state = read(source)[-1] if source else start()
+    trainer = Trainer(context, NETWORK, state, rates(), BATCH, shard)
+    states = []
+    for index in range(first, first + count):
+        if fault and index == first + 1:
+            trainer._anchor = swapped(context, trainer._anchor)
+            with pytest.raises(RunError, match=f"shard {index} lies on executors"):
+                trainer.step(index, index % len(ROWS))
+            trainer._check_placement = lambda *_: None
+        states.append(trainer.step(index, index % len(ROWS))[0])
+    return states
+
+
+def main(master, jobs):
+    """Run jobs one after the other; those with the same number of executors follow each other on the same ones."""
+    for executors, same in groupby(json.loads(jobs), itemgetter("executors")):
+        conf = {"spark.executor.cores": "1", "spark.cores.max": str(executors), "spark.executor.memory": "1g"}
+        config = SparkConfig(master=master, conf={} if master.startswith("local") else conf, driver_memory="1g")
+        with spark_context(config, bigdl=True) as context:
+            for job in same:
+                save(job["target"], steps(context, job["first"], job["count"], job["source"], job["fault"]))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """BigDL's steps against a plain numpy Adam, across numbers of executors and processes."""
 
+import json
 import subprocess
 import sys
 
@@ -14,15 +15,22 @@ from tests.reference import adam
 WEIGHT_TOLERANCE = 2e-5
 
 
-def job(tmp_path, master, executors, first, count, source, name, fault=""):
-    """Run steps in another process; gives its states."""
-    target = tmp_path / f"{name}.npz"
-    command = [sys.executable, "-m", "tests.integration.step_job", master, str(executors), str(first), str(count)]
+def job(target, executors, first, count, source=None, *, fault=False):
+    """What `step_job` is asked for: steps from the start, or from a state in a file."""
+    return {
+        "target": str(target), "executors": executors, "first": first, "count": count,
+        "source": source and str(source), "fault": fault,
+    }  # fmt: skip
+
+
+def run(master, *jobs):
+    """Run jobs in one new process; gives the states of each."""
     done = subprocess.run(
-        [*command, str(source), str(target), *([fault] if fault else [])], capture_output=True, text=True, timeout=240
-    )
+        [sys.executable, "-m", "tests.integration.step_job", master, json.dumps(jobs)],
+        capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return step_job.read(target)
+    return [step_job.read(job["target"]) for job in jobs]
 
 
 def expected(state, index, partitions):
@@ -50,30 +58,40 @@ def check(before, states, first, partitions):
 
 
 def test_one_partition_follows_the_reference(tmp_path):
-    states = job(tmp_path, "local[2]", 1, 0, 6, "none", "local")
+    (states,) = run("local[2]", job(tmp_path / "local.npz", 1, 0, 6))
     check(step_job.start(), states, 0, 1)
 
 
 @pytest.fixture(scope="module")
-def trained_on_two(tmp_path_factory, spark_master):
-    """States after each of three steps on two executors, and the file they are in."""
-    folder = tmp_path_factory.mktemp("two")
-    return job(folder, spark_master, 2, 0, 3, "none", "base"), folder / "base.npz"
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("steps")
 
 
-def test_two_partitions_follow_the_reference(trained_on_two):
-    check(step_job.start(), trained_on_two[0], 0, 2)
+@pytest.fixture(scope="module")
+def on_two(folder, spark_master):
+    """States after each of three steps on two executors: as they should be, and with a misplaced shard."""
+    return run(spark_master, job(folder / "2.npz", 2, 0, 3), job(folder / "misplaced.npz", 2, 0, 3, fault=True))
+
+
+@pytest.fixture(scope="module")
+def resumed(folder, spark_master, on_two):
+    """States after each of three more steps, made by a new process on one, two and three executors."""
+    sizes, source = (1, 2, 3), folder / "2.npz"
+    np.testing.assert_array_equal(step_job.read(source)[-1].weights, on_two[0][-1].weights)
+    jobs = [job(folder / f"resumed-{executors}.npz", executors, 3, 3, source) for executors in sizes]
+    return dict(zip(sizes, run(spark_master, *jobs), strict=True))
+
+
+def test_two_partitions_follow_the_reference(on_two):
+    check(step_job.start(), on_two[0], 0, 2)
 
 
 @pytest.mark.parametrize("executors", [1, 2, 3])
-def test_moments_enter_a_new_process_at_any_size(tmp_path, spark_master, trained_on_two, executors):
-    before, source = trained_on_two
-    states = job(tmp_path, spark_master, executors, 3, 3, source, "resumed")
-    check(before[-1], states, 3, executors)
+def test_moments_enter_a_new_process_at_any_size(on_two, resumed, executors):
+    check(on_two[0][-1], resumed[executors], 3, executors)
 
 
-def test_a_misplaced_shard_is_refused_and_would_train_wrongly(tmp_path, spark_master):
+def test_a_misplaced_shard_is_refused_and_would_train_wrongly(on_two):
     """The job itself sees the refusal; forced through, BigDL goes on without a word and the weights are wrong."""
-    states = job(tmp_path, spark_master, 2, 0, 3, "none", "misplaced", "misplaced")
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        check(step_job.start(), states, 0, 2)
+        check(step_job.start(), on_two[1], 0, 2)

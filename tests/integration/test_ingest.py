@@ -20,6 +20,7 @@ from hepspark.spark import spark_context
 from hepspark.steps import ingest
 from tests.reference.delphes import FIELDS, Event, random_events, write_root
 from tests.reference.features import features
+from tests.reference.parts import read_part
 
 N = 120
 STORAGE = Config().storage
@@ -79,7 +80,7 @@ def rows(url):
     """All events of a data set, in the order of their identity."""
     data = dataset.load(url, STORAGE)
     columns = COLUMNS if data.manifest.particles else EVENT_COLUMNS.names
-    table = pa.concat_tables([dataset.read_part(url, part, columns, STORAGE) for part in data.parts])
+    table = pa.concat_tables([read_part(url, part, columns) for part in data.parts])
     return table.sort_by([("file_id", "ascending"), ("entry", "ascending")])
 
 

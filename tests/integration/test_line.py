@@ -18,23 +18,31 @@ ROOT_FILES = Path(__file__).parents[1] / "data" / "root"
 CLASSES = ("qcd", "ttbar", "wjets")
 
 
-def hepspark(environment, step, *settings):
-    """Run a step; gives its summary, and what it told the user."""
-    flags = [word for setting in settings for word in ("--set", setting)]
+# Runs steps one after the other, as a notebook does: in one process, and so with one JVM.
+STEPS = """
+import importlib, json, sys
+from hepspark.config import load
+steps = json.loads(sys.argv[1])
+run = {step: importlib.import_module(f"hepspark.steps.{step}").run(load(None, own)) for step, own in steps.items()}
+print(json.dumps(run))
+"""
+
+
+def output(environment, *arguments):
+    """Run Python; gives the JSON it prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "hepspark", step, *flags],
-        capture_output=True, text=True, timeout=240, env=os.environ | environment,
-    )  # fmt: skip
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=240, env=os.environ | environment
+    )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), done.stderr
+    return json.loads(done.stdout)
 
 
-def line(home, environment, *settings):
-    """Ingest, train, evaluate and predict below a URL; gives the four summaries."""
+def line(home, *settings):
+    """The settings of ingest, train, evaluate and predict below a URL, by step."""
     common = (*settings, "spark.master=local[2]", "spark.driver_memory=1g")
     files = ", ".join(f"{name}: [{ROOT_FILES}/{name}-*.root]" for name in CLASSES)
     return {
-        step: hepspark(environment, step, *common, *own)[0]
+        step: (*common, *own)
         for step, own in {
             "ingest": (f"ingest.input={{{files}}}", f"ingest.output={home}/dataset"),
             "train": (
@@ -52,7 +60,10 @@ def line(home, environment, *settings):
 @pytest.fixture(scope="module")
 def on_disk(tmp_path_factory):
     home = str(tmp_path_factory.mktemp("line"))
-    return home, line(home, {})
+    return home, {
+        step: output({}, "-m", "hepspark", step, *(word for setting in own for word in ("--set", setting)))
+        for step, own in line(home).items()
+    }
 
 
 def test_a_classifier_is_trained_and_evaluated(on_disk):
@@ -80,7 +91,7 @@ def test_s3_gives_what_the_disk_gives(on_disk, minio, bucket):
     _, summaries = on_disk
     environment = {"AWS_ACCESS_KEY_ID": minio.user, "AWS_SECRET_ACCESS_KEY": minio.password}
     home = f"{bucket}/line"
-    others = line(home, environment, f"storage.endpoint={minio.endpoint}")
+    others = output(environment, "-c", STEPS, json.dumps(line(home, f"storage.endpoint={minio.endpoint}")))
     assert others["ingest"]["fingerprint"] == summaries["ingest"]["fingerprint"]
     assert others["train"]["counts"] == summaries["train"]["counts"]
     assert others["train"]["events_applied"] == summaries["train"]["events_applied"]

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import yaml
+
 from deploy.role_docs import ROLES, readme, specification
 
 USES = ("tasks", "templates", "vars", "handlers")

@@ -15,14 +15,11 @@ float32, then, where particles are kept, the list columns of `schema.PARTICLE_CO
 """
 
 import hashlib
-import io
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from hepspark.config import StorageConfig
@@ -177,16 +174,3 @@ def commit(url: str, version: int, manifest: Manifest, storage: StorageConfig) -
     if not store_for(url, storage).create(target, manifest.model_dump_json(indent=1).encode()):
         raise RunError(f"{target}: another run changed this data set in the meantime; run the same command again")
     return Dataset(url=url, version=version, manifest=manifest)
-
-
-def read_part(dataset_url: str, part: Part, columns: Sequence[str], storage: StorageConfig) -> pa.Table:
-    """Some columns of one part.
-
-    Raises:
-        InputError: the part is missing, altered or lacks a column.
-    """
-    url = join(dataset_url, part.path)
-    data = store_for(url, storage).read(url)
-    if len(data) != part.bytes or hashlib.sha256(data).hexdigest() != part.sha256:
-        raise InputError(f"{url}: not what the manifest lists (checksum differs); restore it or ingest again")
-    return pq.read_table(io.BytesIO(data), columns=list(columns))

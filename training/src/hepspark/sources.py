@@ -19,7 +19,7 @@ from hepspark.config import StorageConfig
 from hepspark.errors import InputError
 from hepspark.events import event_hashes, is_train, split_hashes
 from hepspark.schema import CLASSES, HLF
-from hepspark.storage import checksum, join, store_for, suffix_of
+from hepspark.storage import checksum, join, read_verified, store_for, suffix_of
 
 Role = Literal["split", "train", "test"]
 """Which side events are on: `split` asks each event, the others put all of them on one side."""
@@ -48,7 +48,6 @@ class Chunk:
 
     url: str
     sha256: str
-    size: int
     published: bool
     role: Role
 
@@ -72,9 +71,7 @@ def open_source(url: str, storage: StorageConfig, role: Role = "split") -> Sourc
     """
     found = dataset.find(url, storage)
     if found is not None:
-        chunks = tuple(
-            Chunk(join(url, part.path), part.sha256, part.bytes, published=False, role=role) for part in found.parts
-        )
+        chunks = tuple(Chunk(join(url, part.path), part.sha256, published=False, role=role) for part in found.parts)
         return Source(url, found.fingerprint, role, chunks)
     store = store_for(url, storage)
     single = [entry for entry in store.glob(url) if suffix_of(entry.url) == ".parquet"]
@@ -83,9 +80,7 @@ def open_source(url: str, storage: StorageConfig, role: Role = "split") -> Sourc
         raise InputError(
             f"{url}: neither a data set (no manifest/*.json) nor Parquet files here; make one with hepspark ingest"
         )
-    chunks = tuple(
-        Chunk(entry.url, checksum(store, entry.url), entry.size, published=True, role=role) for entry in entries
-    )
+    chunks = tuple(Chunk(entry.url, checksum(store, entry.url), published=True, role=role) for entry in entries)
     names = "\n".join(sorted(chunk.sha256 for chunk in chunks))
     return Source(url, hashlib.sha256(names.encode()).hexdigest(), role, chunks)
 
@@ -96,9 +91,8 @@ def read_chunk(chunk: Chunk, storage: StorageConfig) -> Events:
     Raises:
         InputError: the file is missing, was altered, lacks a column, or holds values that cannot be trained on.
     """
-    data = store_for(chunk.url, storage).read(chunk.url)
-    if len(data) != chunk.size or hashlib.sha256(data).hexdigest() != chunk.sha256:
-        raise InputError(f"{chunk.url}: its content changed or is damaged (checksum differs); restore it")
+    changed = "its content changed or is damaged (checksum differs); restore it"
+    data = read_verified(store_for(chunk.url, storage), chunk.url, chunk.sha256, changed)
     columns = _PUBLISHED_COLUMNS if chunk.published else _EVENT_COLUMNS
     try:
         file = pq.ParquetFile(io.BytesIO(data))

@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hepspark.config import StorageConfig
-from hepspark.errors import InputError, RunError
+from hepspark.errors import RunError
 from hepspark.events import TRAIN_FRACTION
 from hepspark.model.scaler import Scaler
 from hepspark.run.plan import Hashes, Selection, Shard, boundaries, sides
 from hepspark.schema import NO_LABEL
 from hepspark.sources import Chunk, Events, read_chunk
 from hepspark.spark import run_grouped, run_tasks
-from hepspark.storage import join, store_for
+from hepspark.storage import join, read_verified, store_for
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -107,9 +107,8 @@ def load_shard(run: str, shards: Sequence[Shard], scaler: Scaler, storage: Stora
     """
     shard = shards[number]
     url = join(run, shard.path)
-    data = store_for(url, storage).read(url)
-    if hashlib.sha256(data).hexdigest() != shard.sha256:
-        raise InputError(f"{url}: was altered since the run was planned; restore it, or start in another train.output")
+    altered = "was altered since the run was planned; restore it, or start in another train.output"
+    data = read_verified(store_for(url, storage), url, shard.sha256, altered)
     table = pq.read_table(io.BytesIO(data))
     raw = table["features"].combine_chunks().flatten().to_numpy().reshape(shard.rows, -1)
     return scaler(raw), table["label"].to_numpy()

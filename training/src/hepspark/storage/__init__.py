@@ -4,7 +4,7 @@ import uuid
 
 from hepspark.config import StorageConfig
 from hepspark.errors import InputError
-from hepspark.storage.base import TEMPORARY, Entry, Store, checksum, is_s3, join, name_of, suffix_of
+from hepspark.storage.base import TEMPORARY, Entry, Store, checksum, is_s3, join, name_of, read_verified, suffix_of
 from hepspark.storage.local import LocalStore
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "is_s3",
     "join",
     "name_of",
+    "read_verified",
     "store_for",
     "suffix_of",
 ]

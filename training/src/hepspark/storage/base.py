@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
+from hepspark.errors import InputError
+
 TEMPORARY = ".hepspark-"
 """Names that begin so are unfinished or passing; no listing shows them."""
 
@@ -131,6 +133,18 @@ def collect(
         if fruitless == attempts:
             raise problem
     return bytes(data[:length])
+
+
+def read_verified(store: Store, url: str, sha256: str, problem: str) -> bytes:
+    """The whole content of a stored file, which must have the given SHA-256.
+
+    Raises:
+        InputError: it has another one; the message is the URL and `problem`.
+    """
+    data = store.read(url)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise InputError(f"{url}: {problem}")
+    return data
 
 
 def checksum(store: Store, url: str) -> str:

@@ -1,0 +1,1 @@
+"""Hosts on this machine: systemd containers on a network of their own."""

@@ -1,0 +1,74 @@
+"""All checks on one cluster: side by side as far as they go."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import urllib3
+from kubernetes.client.exceptions import ApiException
+
+from deploy.errors import DeployError
+from deploy.verify import checks
+from deploy.verify.checks import Agents, Run
+from deploy.verify.cluster import Cluster, Wait, throw_away_namespace
+from deploy.verify.results import Finding, Result
+
+
+def verify(cluster: Cluster, image: str, seconds: float, tell: Callable[[str], None]) -> list[Result]:
+    """Run every check; everything made for them is removed again, also when interrupted.
+
+    Args:
+        cluster: The cluster to check.
+        image: The test image, with its registry.
+        seconds: How long each thing is waited for.
+        tell: Is called with what a user should know beside the results.
+    """
+    stop = threading.Event()
+    with throw_away_namespace(cluster, tell) as namespace, ThreadPoolExecutor(max_workers=8) as pool:
+        try:
+            return _checked(Run(cluster, namespace, image, Wait(seconds, stop)), pool)
+        finally:
+            # Nothing to stop, unless this was interrupted: then the threads must end before the namespace goes.
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _checked(run: Run, pool: ThreadPoolExecutor) -> list[Result]:
+    at_once = {
+        "nodes": checks.nodes,
+        "system pods": checks.system_pods,
+        "metrics": checks.metrics,
+        "volume": checks.volume,
+    }
+    with_agents = {
+        "image": checks.image_pull,
+        "dns": checks.dns,
+        "pod to pod": checks.pod_traffic,
+        "service": checks.service,
+    }
+    running = {name: pool.submit(timed, name, partial(check, run)) for name, check in at_once.items()}
+    began = time.monotonic()
+    try:
+        checks.create_service(run)
+        agents = checks.start_agents(run)
+    except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+        agents = Agents(problems={"the API server": checks.told(error).message})
+    starting = time.monotonic() - began
+    for name, check in with_agents.items():
+        # The pull is what the pods' start consists of.
+        before = starting if name == "image" else 0.0
+        running[name] = pool.submit(timed, name, partial(check, run, agents), before)
+    order = ["nodes", "system pods", "image", "dns", "pod to pod", "service", "volume", "metrics"]
+    return [running[name].result() for name in order]
+
+
+def timed(name: str, check: Callable[[], Finding], before: float = 0.0) -> Result:
+    """The result of a check; one that could not be carried out has failed."""
+    began = time.monotonic()
+    try:
+        finding = check()
+    except (ApiException, DeployError, urllib3.exceptions.HTTPError, OSError) as error:
+        finding = checks.told(error)
+    return Result(name, finding, before + time.monotonic() - began)

@@ -1,0 +1,101 @@
+"""What can be said of the charts without helm: versions, schemas, and that every template and refusal has a test."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.mirror.versions import load_versions
+
+HELM = Path("helm")
+CHARTS = sorted(file.parent for file in HELM.glob("*/Chart.yaml"))
+each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
+
+
+def test_there_are_charts():
+    assert CHARTS
+
+
+def images(values):
+    """All `repository:tag` in values, wherever an `image` stands."""
+    if not isinstance(values, dict):
+        return []
+    own = [f"{values['repository']}:{values['tag']}"] if {"repository", "tag"} <= values.keys() else []
+    return [*own, *(image for value in values.values() for image in images(value))]
+
+
+@each_chart
+def test_images_are_those_of_the_mirror(chart):
+    held = {image for component in load_versions().components.values() for image in component.references().values()}
+    used = images(yaml.safe_load((chart / "values.yaml").read_text()))
+    assert used
+    assert set(used) <= held
+
+
+@each_chart
+def test_the_chart_names_the_version_that_it_installs(chart):
+    values = yaml.safe_load((chart / "values.yaml").read_text())
+    described = yaml.safe_load((chart / "Chart.yaml").read_text())
+    assert described["name"] == chart.name
+    assert str(described["appVersion"]) == str(values["image"]["tag"])
+
+
+def same_keys(schema, values, place="values"):
+    """The keys of a schema that differ from those of the values, which are complete."""
+    known = set(schema.get("properties", {})) - {"global"}
+    differing = [f"{place}.{key}" for key in known ^ set(values)]
+    for key in known & set(values):
+        inner = schema["properties"][key]
+        if isinstance(values[key], dict) and "properties" in inner and key != "resources":
+            assert inner["additionalProperties"] is False, f"{place}.{key} is open"
+            assert set(inner["required"]) == set(inner["properties"])
+            differing += same_keys(inner, values[key], f"{place}.{key}")
+    return differing
+
+
+@each_chart
+def test_the_schema_is_closed_and_names_every_value(chart):
+    schema = json.loads((chart / "values.schema.json").read_text())
+    assert schema["additionalProperties"] is False
+    assert same_keys(schema, yaml.safe_load((chart / "values.yaml").read_text())) == []
+
+
+@each_chart
+def test_every_value_is_described(chart):
+    lines = (chart / "values.yaml").read_text().splitlines()
+    for number, line in enumerate(lines):
+        leaf = re.match(r"^( *)[\w]+: \S", line)
+        below_resources = any(before == "resources:" for before in lines[:number])
+        if leaf and not below_resources:
+            before = lines[number - 1].strip()
+            assert before.startswith("#"), f"{chart}/values.yaml:{number + 1}: {line.strip()} has no comment"
+
+
+@each_chart
+def test_tests_mirror_templates(chart):
+    templates = {file.stem for file in (chart / "templates").glob("*.yaml")}
+    tests = {file.name.removesuffix("_test.yaml") for file in (chart / "tests").glob("*_test.yaml")}
+    assert tests == templates
+
+
+@each_chart
+def test_every_refusal_has_a_test(chart):
+    refusals = re.findall(r'fail \(?(?:printf )?"([^":;%]+)', (chart / "templates/validate.yaml").read_text())
+    assert refusals
+    tested = yaml.safe_load((chart / "tests/validate_test.yaml").read_text())["tests"]
+    patterns = [
+        check["failedTemplate"]["errorPattern"]
+        for test in tested
+        for check in test["asserts"]
+        if "failedTemplate" in check
+    ]
+    for refusal in refusals:
+        told = refusal.split(" but ")[-1].strip()
+        assert any(told in pattern for pattern in patterns), f"no test expects: {refusal}"
+
+
+@each_chart
+def test_no_registry_is_built_in(chart):
+    assert yaml.safe_load((chart / "values.yaml").read_text())["image"]["registry"] == ""

@@ -106,7 +106,7 @@ lab-down: .venv/.deploy ## Remove the hosts that `make lab` made, without a trac
 
 .PHONY: deploy
 deploy: .venv/.deploy $(if $(findstring inventories/lab,$(INVENTORY)),mirror lab) ## From hosts (INVENTORY; default: the lab) to a ready cluster
-	@$(MAKE) --no-print-directory serve-mirror site
+	@$(PLAY) deploy/playbooks/deploy.yml $(ARGS)
 
 .PHONY: serve-mirror
 serve-mirror: .venv/.deploy ## Serve the mirror from the hosts of INVENTORY that are there for it

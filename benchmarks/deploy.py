@@ -56,10 +56,10 @@ def main(argv: list[str]) -> int:
     lab("down")
     try:
         run("make", "lab")
-        first, seconds = run("make", "serve-mirror", "site")
-        _, again = run("make", "serve-mirror", "site")
+        first, seconds = run("make", "deploy")
+        _, again = run("make", "deploy")
         lab("add", "w3")
-        _, added = run("make", "serve-mirror", "site")
+        _, added = run("make", "deploy")
         time.sleep(SETTLE_SECONDS)
         hosts = ["cp1", "w1", "w2", "w3"]
         memory = {host: int(lab("ssh", host, MEMORY)) / 2**20 for host in hosts}

@@ -1,9 +1,17 @@
 """Ansible filters: the addresses of what `versions.yaml` names, for a site's mirror or for upstream itself."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
-from deploy.mirror.versions import Component, load_versions
+from deploy.mirror.versions import Component, Versions
+from deploy.mirror.versions import load_versions as _load_versions
+
+
+@cache
+def load_versions(versions_file: str) -> Versions:
+    """The file, read once in a run."""
+    return _load_versions(Path(versions_file))
 
 
 def _address(component: Component, kind: str, default: str, sources: dict[str, str]) -> str:
@@ -16,7 +24,7 @@ def artefact_files(versions_file: str, url: str, sources: dict[str, str]) -> dic
     """The address of every file: name to URL."""
     return {
         name: f"{_address(component, 'files', url, sources).rstrip('/')}/{path}"
-        for component in load_versions(Path(versions_file)).components.values()
+        for component in load_versions(versions_file).components.values()
         for name, path in component.paths().items()
     }
 
@@ -25,7 +33,7 @@ def artefact_images(versions_file: str, registry: str, sources: dict[str, str]) 
     """Every image: name to `registry/repository:tag`."""
     return {
         name: f"{_address(component, 'images', registry, sources)}/{reference}"
-        for component in load_versions(Path(versions_file)).components.values()
+        for component in load_versions(versions_file).components.values()
         for name, reference in component.references().items()
     }
 

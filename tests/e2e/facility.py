@@ -56,11 +56,15 @@ class Facility:
         """The administrator's, as the deployment left it."""
         return places(NAME).state / "kubeconfig"
 
-    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+    def kubectl_command(self, *arguments: str) -> list[str]:
+        """What an operator would type, in full."""
+        return [str(self.out / "lab/bin/kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments]
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """What kubectl prints."""
-        command = [str(self.out / "lab/bin/kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments]
+        command = self.kubectl_command(*arguments)
         done = subprocess.run(command, input=stdin, timeout=300, check=False, capture_output=True, text=True)
-        assert done.returncode == 0 or not check, f"{' '.join(arguments)}: {done.stderr}"
+        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
     def nodes(self) -> set[str]:

@@ -20,7 +20,7 @@ def reason(result: dict[str, Any]) -> list[str]:
     lines = [str(line) for line in message] if isinstance(message, list) else str(message).strip().splitlines()
     failed_items = [item for item in result.get("results", []) if isinstance(item, dict) and item.get("failed")]
     if failed_items:
-        return [line for item in failed_items for line in reason(item)]
+        return [f"{item.get('_ansible_item_label', '')}: {line}" for item in failed_items for line in reason(item)]
     said = str(result.get("stderr") or result.get("stdout") or "").strip().splitlines()
     return lines + [line for line in said[-15:] if line not in lines]
 

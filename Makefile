@@ -71,7 +71,7 @@ lint: setup ## Check style and formatting
 	@.venv/bin/ruff format --check
 
 .PHONY: types
-types: setup ## Check types (mypy --strict)
+types: .venv/.deploy ## Check types (mypy --strict)
 	@.venv/bin/mypy
 
 .PHONY: imports
@@ -120,6 +120,10 @@ site: .venv/.deploy ## Only what `make deploy` does to the hosts of INVENTORY
 verify: .venv/.deploy ## Check the cluster of INVENTORY by using it
 	@$(PLAY) deploy/playbooks/verify.yml $(ARGS)
 
+.PHONY: add-node
+add-node: .venv/.deploy ## Add the host NODE of INVENTORY to the cluster, leaving the other hosts alone
+	@$(PLAY) deploy/playbooks/site.yml --limit localhost:$(NODE) $(ARGS)
+
 .PHONY: remove-node
 remove-node: .venv/.deploy ## Take the worker NODE out of the cluster of INVENTORY
 	@$(PLAY) deploy/playbooks/remove_node.yml --extra-vars node=$(NODE) $(ARGS)
@@ -139,7 +143,7 @@ bench-deploy: .venv/.deploy ## Measure a deployment: time by phase, again, a wor
 .PHONY: docs
 docs: .venv/.deploy ## Write the READMEs of roles and charts from what they take
 	@.venv/bin/python -m deploy.role_docs
-	@"$$(tools/charts.sh)"/helm-docs --log-level warning --chart-search-root helm --template-files ./helm/README.md.gotmpl
+	@"$$(tools/charts.sh)"/helm-docs --log-level warning --chart-search-root helm --template-files ./README.md.gotmpl
 
 .PHONY: lock
 lock: setup ## Resolve the requirements again

@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
         first, seconds = run("make", "deploy")
         _, again = run("make", "deploy")
         lab("add", "w3")
-        _, added = run("make", "deploy")
+        _, added = run("make", "add-node", "NODE=w3")
         time.sleep(SETTLE_SECONDS)
         hosts = ["cp1", "w1", "w2", "w3"]
         memory = {host: int(lab("ssh", host, MEMORY)) / 2**20 for host in hosts}

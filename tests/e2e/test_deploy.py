@@ -105,6 +105,15 @@ def test_strangers_see_only_health_and_what_joining_needs(facility):
     assert [status(path) for path in ("/version", "/api", "/api/v1/secrets")] == [401, 401, 401]
 
 
+def test_kubelets_show_certificates_that_the_cluster_signed(facility):
+    # The API server asks a kubelet for logs only when its certificate is in order.
+    assert facility.kubectl("logs", "--namespace", "kube-system", "--selector", "k8s-app=kube-proxy") != ""
+    requests = json.loads(facility.kubectl("get", "certificatesigningrequests", "--output", "json"))["items"]
+    serving = [one for one in requests if one["spec"]["signerName"] == "kubernetes.io/kubelet-serving"]
+    assert {one["spec"]["username"] for one in serving} == {"system:node:cp1", "system:node:w1", "system:node:w2"}
+    assert all(one["status"]["certificate"] for one in serving)
+
+
 def test_pods_are_restricted_unless_their_namespace_says_otherwise(facility):
     refused = facility.run(*facility.kubectl_command("run", "root", "--image=any"))
     assert refused.code != 0
@@ -118,10 +127,10 @@ def test_a_second_run_changes_nothing(facility):
 
 
 def test_a_worker_is_added(facility):
-    added = facility.hosts("add", "w3")
+    made = facility.hosts("add", "w3")
+    assert made.code == 0, made.text
+    added = facility.make("add-node", "NODE=w3")
     assert added.code == 0, added.text
-    deployed = facility.make("deploy")
-    assert deployed.code == 0, deployed.text
     assert facility.nodes() == {"cp1", "w1", "w2", "w3"}
 
 

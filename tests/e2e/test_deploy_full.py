@@ -109,7 +109,17 @@ def test_reset_leaves_hosts_as_they_were(facility):
         assert facility.hosts("ssh", host, look).results == "", host
 
 
-def test_the_same_hosts_can_be_used_again(facility):
-    again = facility.make("deploy")
+def test_the_same_hosts_can_be_used_again_by_an_open_site_with_sources_of_its_own(facility):
+    opened = facility.hosts("up", "--open")
+    assert opened.code == 0, opened.text
+    # Debian's packages from Debian, and each source at an address of its own, with upstream's layout.
+    address = "https://10.89.78.2"
+    site = {
+        "mirror_debian_packages": False,
+        "mirror_url": "https://nowhere.invalid",
+        "mirror_urls": {"kubernetes": address, "helm": address},
+        "mirror_registries": {"kubernetes": "mirror.lab.internal"},
+    }
+    again = facility.site(site)
     assert again.code == 0, again.text
     assert verified(facility)

@@ -1,0 +1,150 @@
+"""The Ansible modules and the output of a deployment, without hosts."""
+
+import http.server
+import json
+import ssl
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from deploy.library import host_probe, mirror_probe, network_cleanup
+from deploy.plugins.callback import phases
+from deploy.plugins.filter import artefacts
+
+SAVED = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:KUBE-SERVICES - [0:0]
+:FLANNEL-POSTRTG - [0:0]
+-A PREROUTING -j KUBE-SERVICES
+-A PREROUTING -p tcp --dport 80 -j REDIRECT
+-A POSTROUTING -j CNI-0123
+COMMIT
+"""
+
+
+class Module:
+    """Stands in for AnsibleModule where only commands are run; remembers what they were given."""
+
+    def __init__(self, answers):
+        self.answers, self.ran = answers, []
+
+    def run_command(self, command, check_rc=False, data=None):  # noqa: ARG002 - as Ansible calls it
+        self.ran.append((" ".join(command), data))
+        return 0, self.answers.get(" ".join(command), ""), ""
+
+    def get_bin_path(self, name):
+        return f"/usr/sbin/{name}"
+
+
+def test_networks_may_overlap_neither_with_routes_nor_with_each_other():
+    found = host_probe.clashes(["10.244.0.0/16", "10.96.0.0/16", "10.96.128.0/24"], ["10.244.3.0/24", "192.0.2.0/24"])
+    assert found == [
+        "10.244.0.0/16 overlaps with this host's route to 10.244.3.0/24",
+        "10.96.0.0/16 overlaps with 10.96.128.0/24",
+    ]
+
+
+def test_free_space_is_that_of_the_nearest_folder_that_exists(tmp_path):
+    assert abs(host_probe.free_space(str(tmp_path / "not/yet/there")) - host_probe.free_space(str(tmp_path))) < 100
+
+
+def test_a_damaged_marker_is_no_cluster(tmp_path, monkeypatch):
+    monkeypatch.setattr(host_probe, "MARKER", tmp_path / "cluster.json")
+    assert host_probe.cluster() is None
+    (tmp_path / "cluster.json").write_text("{")
+    assert host_probe.cluster() is None
+    (tmp_path / "cluster.json").write_text('{"name": "lab", "version": "v1"}')
+    assert host_probe.cluster() == {"name": "lab", "version": "v1"}
+
+
+@pytest.fixture
+def server():
+    """A mirror with one file, and a registry that wants a token that it gives to everybody."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.do_GET()
+
+        def do_GET(self):
+            token = f"http://127.0.0.1:{self.server.server_port}/token"
+            known = self.path in ("/there", "/v2/some/tool/manifests/1") or self.path.startswith("/token")
+            wanted = self.path.startswith("/v2/") and self.headers.get("Authorization") != "Bearer word"
+            self.send_response(401 if wanted else 200 if known else 404)
+            self.send_header("WWW-Authenticate", f'Bearer realm="{token}",service="registry",scope="repository:x:pull"')
+            self.end_headers()
+            if self.path == "/token?service=registry&scope=repository%3Ax%3Apull" and self.command == "GET":
+                self.wfile.write(json.dumps({"token": "word"}).encode())
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def test_what_a_mirror_lacks_is_named(server):
+    context = ssl.create_default_context()
+    assert mirror_probe.problem(f"http://{server}/there", context) == ""
+    assert mirror_probe.problem(f"http://{server}/missing", context) == f"http://{server}/missing answers 404 Not Found"
+    assert mirror_probe.problem(mirror_probe.manifest(f"{server}/some/tool:1", "http"), context) == ""
+    assert "answers 404" in mirror_probe.problem(mirror_probe.manifest(f"{server}/some/tool:2", "http"), context)
+    assert "cannot be reached: " in mirror_probe.problem("http://127.0.0.1:1/there", context)
+
+
+def test_only_rules_of_kubernetes_are_removed():
+    module = Module({"iptables-save": SAVED})
+    assert network_cleanup.remove_rules(module, "iptables") == ["4 lines of iptables"]
+    kept = module.ran[-1][1]
+    assert kept == "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp --dport 80 -j REDIRECT\nCOMMIT\n"
+    clean = Module({"iptables-save": kept})
+    assert network_cleanup.remove_rules(clean, "iptables") == []
+    assert len(clean.ran) == 1
+
+
+def test_only_links_and_tables_of_kubernetes_are_removed():
+    links = Module({"ip -json link show": json.dumps([{"ifname": "eth0"}, {"ifname": "cni0"}])})
+    assert network_cleanup.remove_links(links) == ["link cni0"]
+    tables = [{"table": {"family": "ip", "name": name}} for name in ("filter", "kube-proxy", "flannel-ipv4")]
+    module = Module({"nft --json list tables": json.dumps({"nftables": [{"metainfo": {}}, *tables]})})
+    assert network_cleanup.remove_tables(module) == ["nftables table ip kube-proxy", "nftables table ip flannel-ipv4"]
+
+
+def test_a_failure_is_told_with_its_message_and_the_end_of_what_a_command_said():
+    assert phases.reason({"msg": "non-zero return code", "stderr": "one\ntwo\n"}) == [
+        "non-zero return code",
+        "one",
+        "two",
+    ]
+    failed = {"failed": True, "_ansible_item_label": "kubelet", "msg": "wrong"}
+    assert phases.reason({"msg": "items failed", "results": [{"failed": False}, failed]}) == ["kubelet: wrong"]
+    assert len(phases.reason({"msg": "", "stdout": "\n".join(map(str, range(100)))})) == 15
+
+
+def test_unreachable_hosts_that_a_task_expects_are_no_failure():
+    callback = phases.CallbackModule()
+    result = SimpleNamespace(
+        _host=SimpleNamespace(get_name=lambda: "w1"),
+        _task=SimpleNamespace(get_name=lambda: "Reach the host", ignore_unreachable=True),
+        _result={"msg": "no route"},
+    )
+    callback.v2_runner_on_unreachable(result)
+    assert callback._failures == []
+    result._task.ignore_unreachable = False
+    callback.v2_runner_on_unreachable(result)
+    assert callback._failures == [("w1", "Reach the host", ["no route"])]
+
+
+def test_a_source_of_its_own_replaces_the_mirror_for_its_components_alone():
+    versions = "deploy/mirror/versions.yaml"
+    files = artefacts.artefact_files(versions, "https://mirror.example.org/", {"helm": "https://helm.example.org"})
+    assert files["helm"].startswith("https://helm.example.org/helm-v")
+    assert files["kubeadm"].startswith("https://mirror.example.org/release/v")
+    images = artefacts.artefact_images(versions, "mirror.example.org", {"library": "library.example.org"})
+    assert images["busybox"].startswith("library.example.org/library/busybox:")
+    assert images["pause"].startswith("mirror.example.org/pause:")

@@ -25,7 +25,7 @@ def verified(facility):
 def test_an_interrupted_deployment_is_completed_by_the_next(facility):
     started = facility.make("mirror")
     assert started.code == 0, started.text
-    environment = {**os.environ, "HEPSPARK_LAB": "e2e", "OUT": str(facility.out), "LAB": facility.lab, "ARGS": "-vv"}
+    environment = {**facility.environment(), "ARGS": "-vv"}
     with subprocess.Popen(
         ["make", "deploy"],
         cwd=REPOSITORY,

@@ -151,7 +151,9 @@ def test_a_worker_is_removed_while_a_service_answers_every_request(facility):
     assert client.answered > 50
     assert facility.nodes() == {"cp1", "w1", "w2"}
     left = facility.hosts(
-        "ssh", "w3", "ls /etc/kubernetes /etc/hepspark /usr/local/bin/kubelet; ip -br link; pgrep -l 'kube|containerd'"
+        "ssh",
+        "w3",
+        "ls /etc/kubernetes /etc/hepspark /usr/local/bin/kubelet; ip -brief link; ps -e -o comm= | grep -E 'kube|containerd|etcd'",
     )
     assert "cannot access '/etc/kubernetes'" in left.text
     assert "cni0" not in left.text

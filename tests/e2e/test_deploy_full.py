@@ -81,7 +81,12 @@ def test_an_existing_cluster_is_checked_and_used(facility, tmp_path):
     (inventory / "group_vars").mkdir(parents=True)
     (inventory / "hosts.yml").write_text("all: {}\n")
     lab = yaml.safe_load((REPOSITORY / "deploy/inventories/lab/group_vars/all.yml").read_text())
-    site = {**lab, "cluster_name": "theirs", "cluster_provider": "existing", "kubeconfig": str(facility.kubeconfig)}
+    reached = {
+        "mirror_operator_url": "https://10.89.78.2",
+        "mirror_ca_certificate": str(facility.kubeconfig.with_name("ca.crt")),
+        "kubeconfig": str(facility.kubeconfig),
+    }
+    site = {**lab, **reached, "cluster_name": "theirs", "cluster_provider": "existing"}
     (inventory / "group_vars/all.yml").write_text(yaml.safe_dump(site))
     accepted = facility.make("site", f"INVENTORY={inventory}")
     assert accepted.code == 0, accepted.text
@@ -103,7 +108,7 @@ def test_reset_leaves_hosts_as_they_were(facility):
             ls -d /etc/kubernetes /etc/hepspark /etc/containerd /usr/local/bin/kube* 2>/dev/null
             sudo find /var/lib/etcd /var/lib/kubelet /var/lib/containerd -mindepth 1 2>/dev/null
             ip -brief link | grep -E 'cni0|flannel|veth'
-            pgrep --list-name 'kube|containerd|etcd'
+            ps -e -o comm= | grep -E 'kube|containerd|etcd'
             sudo iptables-save 2>/dev/null | grep -E 'KUBE|FLANNEL'
             dpkg --list containerd 2>/dev/null | grep ^ii
             true"""

@@ -150,11 +150,11 @@ def test_a_worker_is_removed_while_a_service_answers_every_request(facility):
     assert client.failures == []
     assert client.answered > 50
     assert facility.nodes() == {"cp1", "w1", "w2"}
-    left = facility.hosts(
-        "ssh",
-        "w3",
-        "ls /etc/kubernetes /etc/hepspark /usr/local/bin/kubelet; ip -brief link; ps -e -o comm= | grep -E 'kube|containerd|etcd'",
-    )
+    look = """
+        ls /etc/kubernetes /etc/hepspark /usr/local/bin/kubelet
+        ip -brief link
+        ps -e -o comm= | grep -E 'kube|containerd|etcd'"""
+    left = facility.hosts("ssh", "w3", look)
     assert "cannot access '/etc/kubernetes'" in left.text
     assert "cni0" not in left.text
     assert "containerd" not in left.text.replace("/run/containerd", "")

@@ -4,6 +4,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
+# Where it is set, each start of Python would compile all its libraries anew: seconds, hundreds of times in the tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 OUT ?= out
 EVENTS ?= 1000

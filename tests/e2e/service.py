@@ -50,7 +50,10 @@ spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: 8080
 
 
 class Client(threading.Thread):
-    """Asks an address of the lab ten times a second, at most `limit` times, until it is told to stop."""
+    """Asks an address of the lab ten times a second, at most `limit` times, until it is told to stop.
+
+    It begins to count with the first answer: kube-proxy learns of a service up to a second after its pods are ready.
+    """
 
     def __init__(self, address: str, limit: int = 6000) -> None:
         super().__init__(daemon=True)
@@ -59,14 +62,28 @@ class Client(threading.Thread):
         self.answered = 0
         self.failures: list[str] = []
 
+    def start(self) -> None:
+        deadline = time.monotonic() + 30
+        while failure := self._ask():
+            assert time.monotonic() < deadline, failure
+            time.sleep(0.1)
+        super().start()
+
     def run(self) -> None:
         while not self._ended.wait(0.1) and self.answered + len(self.failures) < self._limit:
-            try:
-                with urllib.request.urlopen(self._url, timeout=5) as answer:
-                    assert answer.read() == b"hello\n"
+            if failure := self._ask():
+                self.failures.append(failure)
+            else:
                 self.answered += 1
-            except (OSError, urllib.error.URLError, AssertionError) as error:
-                self.failures.append(f"{time.strftime('%X')} {error!r}")
+
+    def _ask(self) -> str | None:
+        """What went wrong."""
+        try:
+            with urllib.request.urlopen(self._url, timeout=5) as answer:
+                assert answer.read() == b"hello\n"
+        except (OSError, urllib.error.URLError, AssertionError) as error:
+            return f"{time.strftime('%X')} {error!r}"
+        return None
 
     def stop(self) -> None:
         self._ended.set()

@@ -58,6 +58,58 @@ def test_everything_returns_when_the_control_plane_restarts(facility):
     assert "changed=0" in facility.make("site").text
 
 
+def broken(facility, *arguments):
+    """What the checks say is not well: name of the check to its message and next command."""
+    command = [".venv/bin/python", "-m", "deploy.verify", "--kubeconfig", str(facility.kubeconfig)]
+    ended = facility.run(
+        *command, "--registry", "mirror.lab.internal", "--timeout", "20", "--output", "json", *arguments
+    )
+    checks = json.loads(ended.results)["checks"]
+    assert ended.code == (0 if all(check["ok"] for check in checks) else 1)
+    return {check["check"]: f"{check['message']}; {check['next']}" for check in checks if not check["ok"]}
+
+
+def until(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(1)
+
+
+def test_verify_names_an_image_that_is_not_there(facility):
+    found = broken(facility, "--image", "library/nothing:1")
+    assert "mirror.lab.internal/library/nothing:1" in found["image"]
+    assert {"dns", "pod to pod", "service"} <= found.keys()  # which need it, and say so
+    assert "see image" in found["dns"]
+
+
+@pytest.mark.parametrize(("deployment", "check"), [("coredns", "dns"), ("metrics-server", "metrics")])
+def test_verify_names_a_part_that_is_gone(facility, deployment, check):
+    scale = ("--namespace", "kube-system", "scale", f"deployment/{deployment}")
+    replicas = facility.kubectl(*scale[:2], "get", *scale[3:], "--output", "jsonpath={.spec.replicas}")
+    facility.kubectl(*scale, "--replicas=0")
+    try:
+        until(lambda: deployment not in facility.kubectl(*scale[:2], "get", "pods", "--output", "name"))
+        found = broken(facility)
+        assert check in found
+        assert "kubectl" in found[check]
+    finally:
+        facility.kubectl(*scale, f"--replicas={replicas}")
+    facility.kubectl(*scale[:2], "rollout", "status", *scale[3:], "--timeout=120s")
+    assert verified(facility)
+
+
+def test_verify_names_a_host_that_is_down(facility):
+    assert facility.hosts("stop", "w2").code == 0
+    try:
+        until(lambda: "w2" not in facility.nodes())
+        assert "w2" in broken(facility)["nodes"]
+    finally:
+        assert facility.hosts("start", "w2").code == 0
+    until(lambda: "w2" in facility.nodes())
+    until(lambda: verified(facility), 300)
+
+
 def test_a_bad_token_is_told_and_the_next_run_joins(facility):
     assert facility.hosts("add", "w3").code == 0
     refused = facility.site({"worker__token_value": "abcdef.0123456789abcdef"})

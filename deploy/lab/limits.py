@@ -16,7 +16,7 @@ from deploy.lab import shell
 _EVICTION_MEMORY = 100 << 20
 # The least of the roles' preflight; what is less than that has to be said.
 _PREFLIGHT_CPUS = 2
-_PREFLIGHT_MEMORY_MB = 2048
+_PREFLIGHT_MEMORY_MB = 1800
 # What a host's containerd and kubelet need of the disk for the platform's images and volumes.
 HOST_DISK_MB = 4096
 _SYS_RESOURCE = 24  # the capability's number

@@ -4,6 +4,8 @@ import ipaddress
 import itertools
 import json
 import os
+import platform
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ host: {type: dict, description: The findings, returned: always}
 """
 
 MARKER = Path("/etc/hepspark/cluster.json")
+RUNTIMES = ("/run/docker.sock", "/run/containerd/containerd.sock", "/run/crio/crio.sock")
 FOREIGN = ("/etc/kubernetes/kubelet.conf", "/etc/kubernetes/admin.conf", "/etc/rancher", "/var/lib/kubelet/config.yaml")
 
 
@@ -101,6 +104,18 @@ def routes(module: AnsibleModule) -> list[str]:
     return [route for route in found if route != "default"]
 
 
+def addresses(module: AnsibleModule) -> list[str]:
+    """The host's own IPv4 addresses."""
+    _, text, _ = module.run_command(["ip", "-json", "-4", "address", "show"])
+    return [str(info["local"]) for link in json.loads(text or "[]") for info in link["addr_info"]]
+
+
+def answers(path: str) -> bool:
+    """Whether somebody listens at a Unix socket; a program that ended may have left the file."""
+    with socket.socket(socket.AF_UNIX) as there:
+        return there.connect_ex(path) == 0
+
+
 def clashes(wanted: list[str], present: list[str]) -> list[str]:
     """Each wanted network that overlaps with a route, said in words."""
     pairs = [(network, f"this host's route to {route}", route) for network in wanted for route in present]
@@ -108,7 +123,7 @@ def clashes(wanted: list[str], present: list[str]) -> list[str]:
     return [
         f"{network} overlaps with {name}"
         for network, name, other in pairs
-        if ipaddress.ip_network(network).overlaps(ipaddress.ip_network(other, strict=False))
+        if ipaddress.ip_network(network, strict=False).overlaps(ipaddress.ip_network(other, strict=False))
     ]
 
 
@@ -135,6 +150,7 @@ def main() -> None:
     ours = cluster()
     host = {
         "os": operating_system(),
+        "machine": platform.machine(),
         "root": os.geteuid() == 0,
         "cpus": cpus(),
         "memory_mb": memory(),
@@ -144,7 +160,9 @@ def main() -> None:
         "free_mb": {path: free_space(path) for path in module.params["paths"]},
         "ports_used": sorted(listening() & set(module.params["ports"])),
         "clashes": clashes(module.params["networks"], routes(module)),
+        "addresses": addresses(module),
         "cluster": ours,
+        "runtimes": [] if ours else [path for path in RUNTIMES if answers(path)],
         "foreign": [] if ours else [path for path in FOREIGN if Path(path).exists()],
     }
     module.exit_json(changed=False, host=host)

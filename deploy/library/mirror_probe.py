@@ -1,5 +1,6 @@
 """Ansible module: whether a mirror answers and holds what an installation needs."""
 
+import http.client
 import json
 import re
 import ssl
@@ -73,6 +74,8 @@ def problem(url: str, context: ssl.SSLContext) -> str:
         return f"{url} answers {error.code} {error.reason}"
     except OSError as error:
         return f"{url} cannot be reached: {getattr(error, 'reason', error)}"
+    except (http.client.HTTPException, ValueError, KeyError) as error:
+        return f"{url} does not answer as a mirror does: {error!r}"
     return ""
 
 
@@ -96,7 +99,11 @@ def main() -> None:
     )
     context = ssl.create_default_context()
     if module.params["ca"]:
-        context.load_verify_locations(cadata=module.params["ca"])
+        try:
+            context.load_verify_locations(cadata=module.params["ca"])
+        except ValueError as error:  # ssl.SSLError is one
+            text = f"mirror_ca_certificate is no certificate in PEM: {error}"
+            module.exit_json(changed=False, missing=[text])
     scheme = "http" if module.params["plain_http"] else "https"
     urls = [*module.params["files"], *(manifest(image, scheme) for image in module.params["images"])]
     with ThreadPoolExecutor(8) as pool:

@@ -140,6 +140,9 @@ def test_a_worker_is_removed_while_a_service_answers_every_request(facility):
     facility.kubectl("--namespace", "replicated", "rollout", "status", "deployment/web", "--timeout", "120s")
     hosts = json.loads(facility.hosts("status", "--output", "json").results)
     address = next(host["address"] for host in hosts["hosts"] if host["name"] == "cp1")
+    refused = facility.make("remove-node", "NODE=all")
+    assert refused.code == 2
+    assert "'all' is no worker of the inventory: give NODE=NAME[,NAME] of " in refused.text
     client = Client(address)
     client.start()
     try:

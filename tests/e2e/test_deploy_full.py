@@ -146,6 +146,9 @@ def test_an_existing_cluster_is_checked_and_used(facility, tmp_path):
     refused = facility.make("site", f"INVENTORY={inventory}")
     assert refused.code == 2
     assert "kubeconfig /nowhere/kubeconfig does not exist" in refused.text
+    with_hosts = facility.site({"cluster_provider": "existing"})
+    assert with_hosts.code == 2
+    assert "leaves hosts alone, but it names cp1, " in with_hosts.text
 
 
 def test_reset_leaves_hosts_as_they_were(facility):
@@ -165,6 +168,14 @@ def test_reset_leaves_hosts_as_they_were(facility):
             dpkg --list containerd 2>/dev/null | grep ^ii
             true"""
         assert facility.hosts("ssh", host, look).results == "", host
+
+
+def test_reset_leaves_alone_what_hepspark_did_not_install(facility):
+    assert facility.hosts("ssh", "w1", "sudo mkdir -p /etc/kubernetes/theirs").code == 0
+    again = facility.make("reset", args="-e confirm=yes")
+    assert again.code == 0, again.text
+    assert "changed=0" in again.text
+    assert facility.hosts("ssh", "w1", "sudo rmdir /etc/kubernetes/theirs /etc/kubernetes").code == 0
 
 
 def test_the_same_hosts_can_be_used_again_by_an_open_site_with_sources_of_its_own(facility):

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import socket
 import ssl
 import threading
 from types import SimpleNamespace
@@ -44,6 +45,31 @@ def test_networks_may_overlap_neither_with_routes_nor_with_each_other():
         "10.244.0.0/16 overlaps with this host's route to 10.244.3.0/24",
         "10.96.0.0/16 overlaps with 10.96.128.0/24",
     ]
+
+
+def test_a_network_may_be_written_with_the_address_of_a_host():
+    assert host_probe.clashes(["10.244.0.1/16"], ["10.244.3.0/24"]) != []
+
+
+def test_addresses_are_those_of_all_links():
+    told = [{"addr_info": [{"local": "127.0.0.1"}]}, {"addr_info": [{"local": "192.0.2.11"}, {"local": "10.0.0.1"}]}]
+    module = Module({"ip -json -4 address show": json.dumps(told)})
+    assert host_probe.addresses(module) == ["127.0.0.1", "192.0.2.11", "10.0.0.1"]
+
+
+def test_a_socket_that_nobody_listens_at_is_no_runtime(tmp_path):
+    path = str(tmp_path / "containerd.sock")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        assert not host_probe.answers(path)
+        server.listen()
+        assert host_probe.answers(path)
+    assert not host_probe.answers(path)
+
+
+@pytest.mark.parametrize("url", ["https://localhost:5000x/file", "https://https:/v2/", "file"])
+def test_an_address_that_is_none_is_told(url):
+    assert url in mirror_probe.problem(url, ssl.create_default_context())
 
 
 def test_free_space_is_that_of_the_nearest_folder_that_exists(tmp_path):

@@ -31,7 +31,10 @@ _DNS_UNIT = """[Unit]
 Description=Name server of the lab
 After=network.target
 [Service]
-ExecStart=/usr/sbin/dnsmasq --keep-in-foreground --conf-file=/etc/lab-dns.conf
+# It goes to the background when it is ready; a reload before that would end it.
+Type=forking
+PIDFile=/run/lab-dns.pid
+ExecStart=/usr/sbin/dnsmasq --pid-file=/run/lab-dns.pid --conf-file=/etc/lab-dns.conf
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 [Install]

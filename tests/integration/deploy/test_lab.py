@@ -210,8 +210,10 @@ def test_a_closed_lab_has_no_way_out_and_an_open_one_has():
         assert refused("w1", "10.89.79.1/22")
         lab("up", "--open")
         assert on("w1", "timeout 10 bash -c 'echo > /dev/tcp/198.51.100.2/8000' && echo open") == "open"
+        assert on("mirror", "systemctl is-active lab-dns") == "active"
         lab("up", "--closed")
         assert refused("w1", "198.51.100.2/8000")
+        assert on("mirror", "systemctl is-active lab-dns") == "active"
 
 
 @pytest.mark.usefixtures("up")

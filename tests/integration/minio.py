@@ -138,6 +138,11 @@ def s3(minio: Minio, aws_environment: pytest.MonkeyPatch) -> StorageConfig:
     return minio.storage
 
 
+def spark_workers_environment() -> dict[str, str]:
+    """Spark's settings that give its workers today's credentials: their JVM is as old as the session's first Spark."""
+    return {f"spark.executorEnv.{name}": value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+
 @pytest.fixture
 def bucket(s3: StorageConfig) -> str:
     """An empty bucket of the test's own, as a URL."""

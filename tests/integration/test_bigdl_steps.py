@@ -57,41 +57,45 @@ def check(before, states, first, partitions):
         before = after
 
 
-def test_one_partition_follows_the_reference(tmp_path):
-    (states,) = run("local[2]", job(tmp_path / "local.npz", 1, 0, 6))
-    check(step_job.start(), states, 0, 1)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("steps")
 
 
 @pytest.fixture(scope="module")
-def on_two(folder, spark_master):
-    """States after each of three steps on two executors: as they should be, and with a misplaced shard."""
-    return run(spark_master, job(folder / "2.npz", 2, 0, 3), job(folder / "misplaced.npz", 2, 0, 3, fault=True))
+def on_one(folder):
+    """Three steps on one partition: the file that they are in, and the states after each."""
+    target = folder / "1.npz"
+    return target, run("local[2]", job(target, 1, 0, 3))[0]
 
 
 @pytest.fixture(scope="module")
-def resumed(folder, spark_master, on_two):
-    """States after each of three more steps, made by a new process on one, two and three executors."""
-    sizes, source = (1, 2, 3), folder / "2.npz"
-    np.testing.assert_array_equal(step_job.read(source)[-1].weights, on_two[0][-1].weights)
-    jobs = [job(folder / f"resumed-{executors}.npz", executors, 3, 3, source) for executors in sizes]
-    return dict(zip(sizes, run(spark_master, *jobs), strict=True))
+def resumed(folder, on_one, spark_master):
+    """A new process takes these states up on two executors, on two with a misplaced shard, and on three."""
+    source, _ = on_one
+    jobs = {
+        "two": job(folder / "2.npz", 2, 3, 3, source),
+        "misplaced": job(folder / "misplaced.npz", 2, 3, 3, source, fault=True),
+        "three": job(folder / "3.npz", 3, 3, 3, source),
+    }
+    return dict(zip(jobs, run(spark_master, *jobs.values()), strict=True))
 
 
-def test_two_partitions_follow_the_reference(on_two):
-    check(step_job.start(), on_two[0], 0, 2)
+def test_one_partition_follows_the_reference(on_one):
+    check(step_job.start(), on_one[1], 0, 1)
 
 
-@pytest.mark.parametrize("executors", [1, 2, 3])
-def test_moments_enter_a_new_process_at_any_size(on_two, resumed, executors):
-    check(on_two[0][-1], resumed[executors], 3, executors)
+@pytest.mark.parametrize(("name", "partitions"), [("two", 2), ("three", 3)])
+def test_moments_enter_a_new_process_on_more_partitions(on_one, resumed, name, partitions):
+    check(on_one[1][-1], resumed[name], 3, partitions)
 
 
-def test_a_misplaced_shard_is_refused_and_would_train_wrongly(on_two):
+def test_moments_of_two_partitions_enter_a_new_process_on_one(folder, resumed):
+    (states,) = run("local[2]", job(folder / "1-again.npz", 1, 6, 3, folder / "2.npz"))
+    check(resumed["two"][-1], states, 6, 1)
+
+
+def test_a_misplaced_shard_is_refused_and_would_train_wrongly(on_one, resumed):
     """The job itself sees the refusal; forced through, BigDL goes on without a word and the weights are wrong."""
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        check(step_job.start(), on_two[1], 0, 2)
+        check(on_one[1][-1], resumed["misplaced"], 3, 2)

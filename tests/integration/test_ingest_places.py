@@ -1,13 +1,12 @@
 """Ingestion with a Spark of its own: in a folder and in S3."""
 
-import os
-
 import numpy as np
 
 from hepspark import dataset
 from hepspark.config import Config
 from hepspark.steps import ingest
 from hepspark.storage import join, store_for
+from tests.integration.minio import spark_workers_environment
 from tests.reference.delphes import random_events, write_root
 
 
@@ -16,9 +15,7 @@ def test_s3_and_a_folder_give_the_same_data_set(tmp_path, s3, bucket):
     store = store_for(bucket, s3)
     store.write(join(bucket, "raw", "elsewhere", "b.root"), path.read_bytes())
 
-    # The JVM, and with it the environment of its workers, is as old as the first Spark of the test session.
-    workers = {f"spark.executorEnv.{name}": value for name, value in os.environ.items() if name.startswith("AWS_")}
-    spark = {"master": "local[2]", "conf": workers}
+    spark = {"master": "local[2]", "conf": spark_workers_environment()}
 
     def run(source, output):
         section = {"input": {"ttbar": [source]}, "output": output, "entries_per_task": 100}

@@ -1,7 +1,7 @@
 """The whole line as a physicist runs it, from the committed ROOT files to a report, on a disk and on S3."""
 
+import importlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,29 +10,25 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hepspark.dataset import load
+from hepspark import dataset
+from hepspark.config import load
 from hepspark.model import artefact
 from hepspark.storage import join, store_for
+from tests.integration.minio import spark_workers_environment
 
 ROOT_FILES = Path(__file__).parents[1] / "data" / "root"
 CLASSES = ("qcd", "ttbar", "wjets")
 
 
-# Runs steps one after the other, as a notebook does: in one process, and so with one JVM.
-STEPS = """
-import importlib, json, sys
-from hepspark.config import load
-steps = json.loads(sys.argv[1])
-run = {step: importlib.import_module(f"hepspark.steps.{step}").run(load(None, own)) for step, own in steps.items()}
-print(json.dumps(run))
-"""
+def run(steps):
+    """Run steps one after the other, as a notebook does: in one process, and so with one JVM. Gives their summaries."""
+    return {step: importlib.import_module(f"hepspark.steps.{step}").run(load(None, own)) for step, own in steps.items()}
 
 
-def output(environment, *arguments):
-    """Run Python; gives the JSON it prints."""
-    done = subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, timeout=240, env=os.environ | environment
-    )
+def typed(step, settings):
+    """Run a step as a command; gives the JSON it prints."""
+    command = [sys.executable, "-m", "hepspark", step, *(word for setting in settings for word in ("--set", setting))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -47,7 +43,7 @@ def line(home, *settings):
             "ingest": (f"ingest.input={{{files}}}", f"ingest.output={home}/dataset"),
             "train": (
                 f"train.input=[{home}/dataset]", f"train.output={home}/run", "train.epochs=6", "train.batch=96",
-                "train.batches_per_step=2", "train.schedule.rate=0.01", "train.schedule.scaling=none",
+                "train.batches_per_step=4", "train.schedule.rate=0.01", "train.schedule.scaling=none",
             ),
             "evaluate": (f"evaluate.model={home}/run/model", f"evaluate.output={home}/report"),
             "predict": (
@@ -62,10 +58,8 @@ def on_disk(tmp_path_factory):
     home = str(tmp_path_factory.mktemp("line"))
     steps = line(home)
     predict = steps.pop("predict")
-    summaries = output({}, "-c", STEPS, json.dumps(steps))
     # `make train` and test_train type the other commands.
-    typed = output({}, "-m", "hepspark", "predict", *(word for setting in predict for word in ("--set", setting)))
-    return home, {**summaries, "predict": typed}
+    return home, {**run(steps), "predict": typed("predict", predict)}
 
 
 def test_a_classifier_is_trained_and_evaluated(on_disk):
@@ -89,20 +83,19 @@ def test_every_event_is_accounted_for(on_disk):
     assert sum(len(table) for table in scores) == selected
 
 
-def test_s3_gives_what_the_disk_gives(on_disk, minio, bucket):
+def test_s3_gives_what_the_disk_gives(on_disk, s3, bucket):
     _, summaries = on_disk
-    environment = {"AWS_ACCESS_KEY_ID": minio.user, "AWS_SECRET_ACCESS_KEY": minio.password}
     home = f"{bucket}/line"
-    others = output(environment, "-c", STEPS, json.dumps(line(home, f"storage.endpoint={minio.endpoint}")))
+    others = run(line(home, f"storage.endpoint={s3.endpoint}", f"spark.conf={json.dumps(spark_workers_environment())}"))
     assert others["ingest"]["fingerprint"] == summaries["ingest"]["fingerprint"]
     assert others["train"]["counts"] == summaries["train"]["counts"]
     assert others["train"]["events_applied"] == summaries["train"]["events_applied"]
     for name in CLASSES:
         assert others["evaluate"]["auc"][name] == pytest.approx(summaries["evaluate"]["auc"][name], abs=0.005)
-    assert load(join(home, "dataset"), minio.storage).manifest.counts == summaries["ingest"]["counts"]
-    assert store_for(home, minio.storage).exists(join(home, "report/report.html"))
+    assert dataset.load(join(home, "dataset"), s3).manifest.counts == summaries["ingest"]["counts"]
+    assert store_for(home, s3).exists(join(home, "report/report.html"))
     weights = [
         artefact.load(summary["train"]["model"], storage).weights
-        for summary, storage in ((summaries, minio.storage), (others, minio.storage))
+        for summary, storage in ((summaries, s3), (others, s3))
     ]
     np.testing.assert_allclose(*weights, atol=1e-4)

@@ -12,12 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hepspark.config import StorageConfig
+from hepspark.config import StorageConfig, load
+from hepspark.errors import InputError
 from hepspark.model import artefact
 from hepspark.run.plan import load_plan
+from hepspark.steps import train
 
 STORAGE = StorageConfig()
-EPOCHS = 4
+EPOCHS = 3
 WAIT_SECONDS = 120
 
 
@@ -40,8 +42,8 @@ def published(tmp_path_factory):
     return folder
 
 
-def command(source, output, *overrides):
-    settings = [
+def settings(source, output, *overrides):
+    return [
         f"train.input=[{source}]",
         f"train.output={output}",
         f"train.epochs={EPOCHS}",
@@ -53,7 +55,10 @@ def command(source, output, *overrides):
         "spark.driver_memory=1g",
         *overrides,
     ]
-    flags = [word for setting in settings for word in ("--set", setting)]
+
+
+def command(source, output, *overrides):
+    flags = [word for setting in settings(source, output, *overrides) for word in ("--set", setting)]
     return [sys.executable, "-m", "hepspark", "train", *flags]
 
 
@@ -156,7 +161,7 @@ def test_a_finished_run_stays_finished(finished, published):
     ("override", "message"),
     [
         ("train.batch=192", "train.batch is 192, was 96"),
-        ("train.epochs=5", "train.epochs is 5, was 4"),
+        ("train.epochs=5", "train.epochs is 5, was 3"),
     ],
 )
 def test_another_configuration_in_the_same_place_is_refused(finished, published, override, message):
@@ -167,24 +172,17 @@ def test_another_configuration_in_the_same_place_is_refused(finished, published,
 
 
 def test_a_batch_that_bigdl_cannot_split_is_refused_before_anything_is_written(published, tmp_path):
-    done = run(published, tmp_path / "run", "spark.master=local[5]")
-    assert done.returncode == 2
-    assert "96 events cannot be split evenly" in done.stderr
+    with pytest.raises(InputError, match="95 events cannot be split evenly"):
+        train.run(load(None, settings(published, tmp_path / "run", "train.batch=95")))
     assert not (tmp_path / "run").exists()
 
 
 def test_early_stopping_ends_the_run(published, tmp_path):
     # At a rate far too large the loss soon stops falling.
-    done = run(
-        published,
-        tmp_path,
-        "train.epochs=50",
-        "train.early_stopping_epochs=1",
-        "train.schedule.rate=1.0",
-        "train.batches_per_step=99",
-    )
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
+    changes = (
+        "train.epochs=50", "train.early_stopping_epochs=1", "train.schedule.rate=1.0", "train.batches_per_step=99",
+    )  # fmt: skip
+    summary = train.run(load(None, settings(published, tmp_path, *changes)))
     assert summary["stopped"] == "early"
     assert summary["epochs"] < 50
     assert summary["best_epoch"] == summary["epochs"] - 1

@@ -86,7 +86,10 @@ def spark_context(config: SparkConfig, *, bigdl: bool = False) -> Iterator["Spar
 
             # Forgets the objects of an earlier JVM, if there was one.
             JavaCreator.set_creator_class(JavaCreator.get_creator_class())
+            set_before = "PYTHONHOME" in os.environ
             context = init_nncontext(conf, spark_log_level="ERROR", redirect_spark_log=False)
+            if not set_before:  # BigDL sets it, and no Python that this process starts afterwards finds its library
+                os.environ.pop("PYTHONHOME", None)
         else:
             from pyspark import SparkContext
 

@@ -49,8 +49,7 @@ def agree(sample: list[Event], *, published: bool) -> None:
         np.testing.assert_allclose(column, flat[:, number], rtol=1e-6, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("published", [False, True])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("seed", "published"), [(0, False), (1, False), (2, False), (3, False), (4, True), (5, True)])
 def test_agrees_with_the_reference_on_random_events(seed, published):
     sample = random_events(np.random.default_rng(seed), 750)
     agree(sample, published=published)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from deploy.library import host_probe, mirror_probe, network_cleanup
+from deploy.library import host_files, host_probe, mirror_probe, network_cleanup
 from deploy.plugins.callback import phases
 from deploy.plugins.filter import artefacts
 
@@ -174,3 +174,32 @@ def test_a_source_of_its_own_replaces_the_mirror_for_its_components_alone():
     images = artefacts.artefact_images(versions, "mirror.example.org", {"library": "library.example.org"})
     assert images["busybox"].startswith("library.example.org/library/busybox:")
     assert images["pause"].startswith("mirror.example.org/pause:")
+
+
+@pytest.fixture
+def host_file(tmp_path):
+    """A file in folders that are not there yet, and how it is brought about."""
+    path = tmp_path / "etc" / "deep" / "example.conf"
+    return path, lambda content, mode=0o644: host_files.put(path, content, mode)
+
+
+def test_a_file_of_a_host_is_made_with_its_folders_and_then_left(host_file):
+    path, put = host_file
+    assert host_files.differs(path, "a\n", 0o600)
+    put("a\n", 0o600)
+    assert (path.read_text(), path.stat().st_mode & 0o7777) == ("a\n", 0o600)
+    assert not host_files.differs(path, "a\n", 0o600)
+    assert host_files.differs(path, "a\n", 0o644)
+    assert host_files.differs(path, "b\n", 0o600)
+    put("b\n", 0o644)
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+    assert not host_files.differs(path, "b\n", 0o644)
+
+
+def test_a_file_of_a_host_that_is_not_wanted_is_removed(host_file):
+    path, put = host_file
+    assert not host_files.differs(path, None, 0o644)
+    put("a\n")
+    assert host_files.differs(path, None, 0o644)
+    put(None)
+    assert not path.exists()

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.library import host_files, host_probe, mirror_probe, network_cleanup
 from deploy.plugins.callback import phases
-from deploy.plugins.filter import artefacts
+from deploy.plugins.filter import artefacts, readiness
 
 SAVED = """\
 *nat
@@ -203,3 +203,30 @@ def test_a_file_of_a_host_that_is_not_wanted_is_removed(host_file):
     assert host_files.differs(path, None, 0o644)
     put(None)
     assert not path.exists()
+
+
+def test_what_is_not_ready_is_named_with_the_next_command():
+    def resource(kind, name, status):
+        place = {"namespace": "kube-system"} if kind == "Pod" else {}
+        return {"kind": kind, "metadata": {"name": name, **place}, "status": status}
+
+    def ready(status, message):
+        return {"conditions": [{"type": "Ready", "status": status, "message": message}]}
+
+    pull = {"name": "app", "image": "a", "imageID": "", "ready": False, "restartCount": 0}
+    pull["state"] = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+    found = readiness.not_ready(
+        [
+            resource("Node", "w1", ready("False", "cni plugin not initialized")),
+            resource("Node", "w2", ready("True", "well")),
+            resource("Pod", "a", {"phase": "Pending", "containerStatuses": [pull]}),
+            resource("Pod", "b", {"phase": "Running"}),
+            resource("Pod", "c", {"phase": "Succeeded"}),
+        ],
+        "kubectl --kubeconfig k",
+    )
+    assert found == [
+        "node w1 is not ready: cni plugin not initialized; see kubectl --kubeconfig k describe node w1",
+        "pod a cannot start container app: ImagePullBackOff: no such image; "
+        "see kubectl --kubeconfig k --namespace kube-system describe pod a",
+    ]

@@ -43,6 +43,8 @@ def put(path: Path, content: str | None, mode: int) -> None:
         return
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)  # nobody else reads it before it has its mode
     new.write_bytes(content.encode())
     new.chmod(mode)
     new.replace(path)

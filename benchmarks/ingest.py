@@ -2,7 +2,7 @@
 
 python -m benchmarks.ingest --output FOLDER [--input FOLDER]
 
-Run from the root of the repository. The input is tt̄ events with pile-up 20, such as `hepspark simulate` makes.
+Run from the root of the repository. The input is tt̄ events with pile-up, such as `hepspark simulate` makes.
 """
 
 import argparse

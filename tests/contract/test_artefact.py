@@ -22,7 +22,7 @@ def model(tmp_path):
         network=network,
         weights=initial_weights(network, 7),
         scaler=Scaler(mean=tuple(range(14)), width=tuple(range(1, 15))),
-        sources=({"url": "/data", "role": "split", "fingerprint": "f"},),
+        sources=({"url": "/data", "role": "split", "fingerprint": "f", "files": {"0": "a.root"}},),
         counts={"train": {"qcd": 1}},
         config={"epochs": 3},
         history=({"epoch": 1, "loss": 0.5},),
@@ -44,6 +44,14 @@ def test_a_model_comes_back_as_it_was(model):
     probabilities = predict(loaded, events)
     np.testing.assert_array_equal(probabilities, predict(model, events))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("files", [None, {}, {"weights.npz": "0"}])
+def test_a_manifest_without_the_files_is_refused(model, tmp_path, files):
+    path = tmp_path / "model" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": files}))
+    with pytest.raises(InputError, match=r"manifest\.json: does not name the model's files"):
+        artefact.load(model.url, STORAGE)
 
 
 def test_there_is_no_model_before_its_manifest(model, tmp_path):

@@ -54,6 +54,8 @@ def test_config_schema_is_json(capsys):
         (["evaluate"], "evaluate.output is not given"),
         (["predict"], "predict.output is not given"),
         (["train", "no-such.yaml"], "no-such.yaml: no such configuration file"),
+        (["ingest", "--on-bad-file", "perhaps"], "ingest.on_bad_file"),
+        (["train", "--set", "spark.master=local[x]"], "spark.master"),
         (["train", "--bogus"], "No such option: --bogus"),
         (["nonsense"], "No such command 'nonsense'"),
     ],
@@ -68,4 +70,18 @@ def test_a_users_mistake_is_one_message_and_exit_code_2(arguments, message, caps
 
 def test_debug_shows_the_stack_trace(capsys):
     assert main(["train", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_what_nobody_foresaw_is_told_in_one_line(monkeypatch, capsys):
+    def fail(_):
+        raise RuntimeError(
+            "an error occurred\n: org.apache.spark.SparkException: trace\nCaused by: the disk is gone\n\tat x"
+        )
+
+    monkeypatch.setattr("hepspark.steps.train.run", fail)
+    assert main(["train"]) == 1
+    told = capsys.readouterr().err
+    assert told == "hepspark: RuntimeError: the disk is gone; --debug shows where\n"
+    assert main(["train", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err

@@ -117,9 +117,11 @@ def test_objects_of_other_programs_are_compared_by_md5_or_size(
 ) -> None:
     content = random_file(tmp_path / "x", 12 << 20)
     S3Store(data_config.storage).write(join(bucket, "plain"), content)
-    S3Store(data_config.storage).upload(tmp_path / "x", join(bucket, "parts"))
+    client(data_config.storage).upload_file(str(tmp_path / "x"), *split(join(bucket, "parts")))
+    S3Store(data_config.storage).upload(tmp_path / "x", join(bucket, "ours"))
     assert data.get(data_config, join(bucket, "plain"), tmp_path / "1")["files"][0]["verified_by"] == "md5"
     assert data.get(data_config, join(bucket, "parts"), tmp_path / "2")["files"][0]["verified_by"] == "size"
+    assert data.get(data_config, join(bucket, "ours"), tmp_path / "3")["files"][0]["verified_by"] == "sha256"
     assert data.get(data_config, join(bucket, "plain"), tmp_path / "1")["moved_files"] == 0
     assert data.put(data_config, tmp_path / "x", join(bucket, "plain"))["moved_files"] == 0
     assert (tmp_path / "2").read_bytes() == content

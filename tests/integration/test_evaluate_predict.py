@@ -128,7 +128,7 @@ def line(tmp_path, spark, monkeypatch):
     data, model = str(tmp_path / "data"), str(tmp_path / "model")
     labels = np.random.default_rng(0).integers(-1, 3, (2, 400))
     made = write_dataset(data, [part("a", labels[0], 1), part("b", labels[1], 2)])
-    write_model(model, ({"url": data, "role": "split", "fingerprint": made.fingerprint},))
+    write_model(model, ({"url": data, "role": "split", "fingerprint": made.fingerprint, "files": {}},))
     return Line(data, model, str(tmp_path / "out"))
 
 
@@ -195,7 +195,7 @@ def published(url, labels, seed):
     stream = io.BytesIO()
     pq.write_table(table, stream)
     store_for(url, STORAGE).write(join(url, "part.snappy.parquet"), stream.getvalue())
-    return open_source(url, STORAGE).fingerprint
+    return open_source(url, STORAGE)
 
 
 @pytest.mark.usefixtures("unrendered")
@@ -203,8 +203,9 @@ def test_published_test_data_counts_as_a_whole_and_training_data_is_refused(line
     train, test = str(tmp_path / "published_train"), str(tmp_path / "published_test")
     roles = {train: "train", test: "test"}
     sources = tuple(
-        {"url": url, "role": role, "fingerprint": published(url, np.arange(60) % 3, seed)}
+        {"url": url, "role": role, "fingerprint": made.fingerprint, "files": made.files}
         for seed, (url, role) in enumerate(roles.items())
+        for made in [published(url, np.arange(60) % 3, seed)]
     )
     elsewhere = str(tmp_path / "third")
     published(elsewhere, np.arange(30) % 3, 9)
@@ -213,6 +214,22 @@ def test_published_test_data_counts_as_a_whole_and_training_data_is_refused(line
     assert line.run(evaluate, input=[elsewhere])["events"] == {"qcd": 10, "ttbar": 10, "wjets": 10}
     with pytest.raises(InputError, match="published_train: the model was trained on all of these"):
         line.run(evaluate, input=[train])
+    # Each file is known by itself: alone, and in a folder with others.
+    with pytest.raises(InputError, match=r"part\.snappy\.parquet: the model was trained on all of these"):
+        line.run(evaluate, input=[join(train, "part.snappy.parquet")])
+    store_for(train, STORAGE).write(
+        join(train, "more.parquet"), store_for(elsewhere, STORAGE).read(join(elsewhere, "part.snappy.parquet"))
+    )
+    assert line.run(evaluate, input=[train])["events"] == {"qcd": 10, "ttbar": 10, "wjets": 10}
+
+
+@pytest.mark.parametrize("step", [evaluate, predict])
+def test_an_output_with_something_else_in_it_is_left_alone(line, step):
+    there = join(line.outputs, "thesis.tex")
+    store_for(there, STORAGE).write(there, b"mine")
+    with pytest.raises(InputError, match=r"is in use by something else \(there is .*thesis\.tex"):
+        line.run(step, input=[line.data], output=line.outputs)
+    assert [entry.url for entry in store_for(there, STORAGE).walk(line.outputs)] == [there]
 
 
 def scores_of(output):
@@ -265,10 +282,9 @@ def test_predict_leaves_nothing_of_an_interrupted_run_among_its_parts(line):
     output = join(line.outputs, "predict")
     store = store_for(output, STORAGE)
     store.write(join(output, "parts/scores-0123456789ab-00007.parquet"), b"of another run")
-    store.write(join(output, "parts/mine.parquet"), b"of the user")
     manifest, _ = scores_of(line.run(predict, input=[line.data])["output"])
     left = {entry.url for entry in store.walk(join(output, "parts"))}
-    assert left == {join(output, part["path"]) for part in manifest["parts"]} | {join(output, "parts/mine.parquet")}
+    assert left == {join(output, part["path"]) for part in manifest["parts"]}
 
 
 def test_a_damaged_part_fails_by_name_and_finishes_nothing(line):

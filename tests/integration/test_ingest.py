@@ -278,7 +278,7 @@ def test_an_unknown_class(line):
 def test_an_output_that_is_something_else(line):
     (line.folder / "out").mkdir()
     (line.folder / "out" / "thesis.tex").write_text("dear")
-    with pytest.raises(InputError, match=r"is no data set .*thesis\.tex"):
+    with pytest.raises(InputError, match=r"is in use by something else .*thesis\.tex"):
         line.run("qcd")
     line.output = str(line.folder / "out" / "thesis.tex")
     with pytest.raises(InputError, match=r"thesis\.tex: is in use"):

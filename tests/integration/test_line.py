@@ -99,3 +99,13 @@ def test_s3_gives_what_the_disk_gives(on_disk, s3, bucket):
         for summary, storage in ((summaries, s3), (others, s3))
     ]
     np.testing.assert_allclose(*weights, atol=1e-4)
+
+
+def test_a_data_set_that_changed_since_the_run_was_planned_is_told(on_disk, capfd):
+    home, summaries = on_disk
+    steps = line(home)
+    here = dataset.load(join(home, "dataset"), load(None).storage)
+    fewer = here.manifest.model_copy(update={"inputs": here.manifest.inputs[1:]})
+    dataset.commit(here.url, here.version + 1, fewer, load(None).storage)
+    assert run({"train": steps["train"]})["train"] == summaries["train"]
+    assert f"{home}/dataset: changed since {home}/run was planned" in capfd.readouterr().err

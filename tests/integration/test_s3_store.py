@@ -1,5 +1,6 @@
 """S3Store against a real server, and the message for each way a store fails."""
 
+import hashlib
 import os
 import threading
 import time
@@ -102,6 +103,7 @@ def test_upload_of_several_parts(store: S3Store, bucket: str, tmp_path: Path) ->
     store.upload(tmp_path / "large", join(bucket, "large"))
     assert store.read(join(bucket, "large")) == content
     assert store.head(join(bucket, "large"))["ETag"].endswith('-3"')
+    assert store.head(join(bucket, "large"))["Metadata"] == {"sha256": hashlib.sha256(content).hexdigest()}
 
 
 def test_upload_of_a_missing_file(store: S3Store, bucket: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -155,6 +156,45 @@ def test_a_finished_run_stays_finished(finished, published):
     assert "this run is complete" in again.stderr
     assert json.loads(again.stdout) == summary
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()} == before
+
+
+def test_what_a_driver_that_ended_too_early_did_not_write_is_written(finished, published, tmp_path):
+    """Its commit is there, but neither the metrics of its last epoch nor the model."""
+    output = shutil.copytree(finished[0], tmp_path / "run")
+    shutil.rmtree(output / "model")
+    metrics = output / "metrics.jsonl"
+    lines = metrics.read_text().splitlines(keepends=True)
+    metrics.write_text("".join(line for line in lines if json.loads(line)["epoch"] < EPOCHS))
+    train.run(load(None, settings(published, output)))
+    assert metrics.read_text() == "".join(lines)
+    assert (output / "model" / "manifest.json").exists()
+
+
+def test_a_shard_that_was_altered_is_named(finished, published, tmp_path):
+    output = shutil.copytree(finished[0], tmp_path / "run")
+    shutil.rmtree(output / "model")
+    *_, before, _ = sorted((output / "commits").iterdir())
+    for path in (output / "commits").iterdir():
+        if path.name > before.name:
+            path.unlink()
+    for path in (output / "shards" / "train").iterdir():
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(
+        InputError, match=r"shards/train/\d+\.parquet: was altered since the run was planned; restore it"
+    ):
+        train.run(load(None, settings(published, output)))
+
+
+def test_data_given_for_training_and_for_testing_is_refused(published, tmp_path):
+    with pytest.raises(InputError, match="same events"):
+        train.run(load(None, settings(published, tmp_path / "run", f"train.test_input=[{published}/part-0.parquet]")))
+    assert not (tmp_path / "run" / "plan.json").exists()
+
+
+def test_an_output_with_something_else_in_it_is_refused(published, tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match=r"is in use by something else \(there is .*thesis\.tex"):
+        train.run(load(None, settings(published, tmp_path)))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,5 @@
 """Which files an ingestion takes."""
 
-import shutil
-
-import numpy as np
 import pytest
 
 from hepspark import inputs
@@ -106,13 +103,3 @@ def test_a_bad_file_stops_or_is_set_aside(folder):
 def test_a_missing_file_is_never_set_aside(folder):
     with pytest.raises(InputError, match="no such file"):
         inputs.examine(STORAGE, True, Source(f"{folder}/none.root", "qcd"))
-
-
-def test_strangers(folder):
-    assert len(inputs.strangers(str(folder), STORAGE)) == 4
-    assert inputs.strangers(str(folder / "none"), STORAGE) == []
-    shutil.rmtree(folder / "below")
-    (folder / "a.root").unlink()
-    (folder / "parts").mkdir()
-    (folder / "parts" / "left-behind.parquet").write_bytes(np.zeros(3).tobytes())
-    assert inputs.strangers(str(folder), STORAGE) == []

@@ -171,3 +171,23 @@ def test_collect_gives_up_on_a_stream_that_brings_nothing(
     with pytest.raises(expected):
         collect(stream, 10, 3, (ConnectionError,))
     assert starts == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("configured", "variable", "expected"),
+    [(None, None, "us-east-1"), (None, "eu-west-3", "eu-west-3"), ("eu-central-1", "eu-west-3", "eu-central-1")],
+)
+def test_the_region_is_the_configured_one_or_that_of_the_environment(monkeypatch, configured, variable, expected):
+    from hepspark.storage.s3_client import client, forget_clients
+
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    if variable:
+        monkeypatch.setenv("AWS_REGION", variable)
+    else:
+        monkeypatch.delenv("AWS_REGION", raising=False)
+    forget_clients()
+    try:
+        assert client(StorageConfig(region=configured)).meta.region_name == expected
+    finally:
+        forget_clients()

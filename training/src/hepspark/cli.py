@@ -36,30 +36,35 @@ SummaryUrl = Annotated[str | None, typer.Option("--summary", metavar="URL", help
 DebugFlag = Annotated[bool, typer.Option("--debug", help="Show the stack trace of an error.")]
 
 
+def _help(does: str, example: str) -> str:
+    # Paragraphs marked \b keep their line breaks.
+    return f"{does}\n\n\b\nExample:\n  {example}\n\nA JSON summary goes to standard output, if that is no terminal."
+
+
+def _run(name: str, config: Path | None, overrides: list[str] | None, summary: str | None, *, debug: bool) -> None:
+    def work() -> Any:
+        from hepspark.config import load
+
+        loaded = load(config, overrides or ())
+        result = importlib.import_module(f"hepspark.steps.{name}").run(loaded)
+        if summary:
+            from hepspark.storage import store_for
+
+            store_for(summary, loaded.storage).write(summary, json.dumps(result, indent=1).encode())
+        return result
+
+    _guard(work, debug=debug)
+
+
 def _step(name: str, does: str, example: str) -> None:
     """Add the subcommand of a step."""
 
     def command(
         config: ConfigFile = None, overrides: Overrides = None, summary: SummaryUrl = None, debug: DebugFlag = False
     ) -> None:
-        def work() -> Any:
-            from hepspark.config import load
+        _run(name, config, overrides, summary, debug=debug)
 
-            loaded = load(config, overrides or ())
-            result = importlib.import_module(f"hepspark.steps.{name}").run(loaded)
-            if summary:
-                from hepspark.storage import store_for
-
-                store_for(summary, loaded.storage).write(summary, json.dumps(result, indent=1).encode())
-            return result
-
-        _guard(work, debug=debug)
-
-    # Paragraphs marked \b keep their line breaks.
-    app.command(
-        name,
-        help=f"{does}\n\n\b\nExample:\n  {example}\n\nA JSON summary goes to standard output, if that is no terminal.",
-    )(command)
+    app.command(name, help=_help(does, example))(command)
 
 
 _step(
@@ -67,11 +72,29 @@ _step(
     "Simulate collision events of the three classes and write them as ROOT files.",
     "hepspark simulate --set simulate.output=events --set simulate.events=1000",
 )
-_step(
+
+
+@app.command(
     "ingest",
-    "Turn ROOT files into a data set of features and particle sequences.",
-    "hepspark ingest --set 'ingest.input={ttbar: [events/ttbar-*.root]}' --set ingest.output=dataset",
+    help=_help(
+        "Turn ROOT files into a data set of features and particle sequences.",
+        "hepspark ingest --set 'ingest.input={ttbar: [events/ttbar-*.root]}' --set ingest.output=dataset",
+    ),
 )
+def ingest(
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    on_bad_file: Annotated[
+        str | None, typer.Option("--on-bad-file", metavar="fail|skip", help="Same as --set ingest.on_bad_file=…")
+    ] = None,
+    summary: SummaryUrl = None,
+    debug: DebugFlag = False,
+) -> None:
+    """What to do with a bad file is an option of its own, because it is asked for after one was found."""
+    own = [f"ingest.on_bad_file={on_bad_file}"] if on_bad_file else []
+    _run("ingest", config, [*(overrides or []), *own], summary, debug=debug)
+
+
 _step(
     "train",
     "Train a network; the same command continues an interrupted run.",
@@ -220,7 +243,7 @@ def _data(action: str, config: Path | None, overrides: list[str] | None, *argume
 
 def _guard(work: Callable[[], Any], *, debug: bool = False) -> None:
     """Run a command, print its summary, and turn a failure into one message and its exit code."""
-    from hepspark.errors import HepsparkError
+    from hepspark.errors import HepsparkError, first_line
 
     try:
         result = work()
@@ -235,6 +258,11 @@ def _guard(work: Callable[[], Any], *, debug: bool = False) -> None:
     except BrokenPipeError as error:
         # Whoever read our output has left; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from error
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        typer.echo(f"hepspark: {type(error).__name__}: {first_line(error)}; --debug shows where", err=True)
         raise typer.Exit(1) from error
     # A person has read the same in words already, on standard error.
     if result is not None and not sys.stdout.isatty():

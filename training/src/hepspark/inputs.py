@@ -7,7 +7,7 @@ from hepspark.config import StorageConfig
 from hepspark.dataset import Excluded, Input
 from hepspark.errors import InputError
 from hepspark.rootfile import BadFileError, Survey, survey
-from hepspark.storage import join, name_of, store_for, suffix_of
+from hepspark.storage import name_of, store_for, suffix_of
 
 
 @dataclass(frozen=True)
@@ -130,20 +130,10 @@ def _problem(candidate: Candidate, twin: Candidate | None, known: Input | None) 
                 f"{url}: the same file is in {place} as {name} of class {other_class}, and here of {class_name}; "
                 "correct ingest.input"
             )
+    if twin and twin.survey.sha256 != candidate.survey.sha256:
+        return f"{url}: has the UUID of {twin.source.url}, but other content"
     if twin:
         return f"{url}: is the same file as {twin.source.url}"
     if known and known.sha256 != candidate.survey.sha256:
         return f"{url}: has the UUID of {known.name}, which the data set was made from, but other content"
     return None
-
-
-def strangers(output: str, storage: StorageConfig) -> list[str]:
-    """Files below a URL that a data set would not have, such as those of another program.
-
-    Parts without a manifest are what an interrupted run leaves behind.
-    """
-    parts = join(output, "parts")
-    entries = store_for(output, storage).walk(output)
-    return [
-        item.url for item in entries if not (item.url.startswith(f"{parts}/") and suffix_of(item.url) == ".parquet")
-    ]

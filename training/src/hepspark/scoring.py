@@ -15,7 +15,7 @@ from hepspark.model.artefact import Model
 from hepspark.model.inference import predict
 from hepspark.model.network import Floats
 from hepspark.report.axes import Axis, fill
-from hepspark.sources import Chunk, Events, Source, read_chunk
+from hepspark.sources import Chunk, Events, read_chunk
 
 
 def score_chunk(model: Model, chunk: Chunk, storage: StorageConfig) -> tuple[Events, Floats]:
@@ -56,20 +56,3 @@ def score_test_side(model: Model, axes: Sequence[Axis], storage: StorageConfig, 
     used = ~events.is_train & (events.label >= 0)
     labels = events.label[used]
     return ScoredTestSide(labels, scores[used], fill(axes, events.features[used], labels))
-
-
-def check_distinct(sources: Sequence[Source], key: str) -> None:
-    """Refuse events that are given twice.
-
-    Args:
-        sources: What was given.
-        key: Of the configuration, for the message.
-
-    Raises:
-        InputError: two sources hold the same events.
-    """
-    seen: dict[str, str] = {}
-    for source in sources:
-        if source.fingerprint in seen:
-            raise InputError(f"{source.url}: holds the same events as {seen[source.fingerprint]}; name one in {key}")
-        seen[source.fingerprint] = source.url

@@ -6,6 +6,7 @@ vector. They carry no event id: an event is named by its file's checksum and its
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +20,7 @@ from hepspark.config import StorageConfig
 from hepspark.errors import InputError
 from hepspark.events import event_hashes, is_train, split_hashes
 from hepspark.schema import CLASSES, HLF
-from hepspark.storage import checksum, join, read_verified, store_for, suffix_of
+from hepspark.storage import checksum, join, name_of, read_verified, store_for, suffix_of
 
 Role = Literal["split", "train", "test"]
 """Which side events are on: `split` asks each event, the others put all of them on one side."""
@@ -61,18 +62,28 @@ class Source:
     """Names the events: the same wherever they lie."""
     role: Role
     chunks: tuple[Chunk, ...]
+    files: dict[str, str]
+    """SHA-256 to name: of the published files, or of the ROOT files that a data set was made from."""
 
 
 def open_source(url: str, storage: StorageConfig, role: Role = "split") -> Source:
     """The events at a URL.
+
+    Args:
+        url: A data set of ingest, or published Parquet: a file, a folder, a glob.
+        storage: How stores are reached.
+        role: Which side its events are on. A data set never is on the training side as a whole: its events' own split
+            holds wherever they turn up again, in a larger data set or another run.
 
     Raises:
         InputError: there is neither a data set nor Parquet.
     """
     found = dataset.find(url, storage)
     if found is not None:
+        role = "split" if role == "train" else role
         chunks = tuple(Chunk(join(url, part.path), part.sha256, published=False, role=role) for part in found.parts)
-        return Source(url, found.fingerprint, role, chunks)
+        files = {file.sha256: file.name for file in found.manifest.inputs}
+        return Source(url, found.fingerprint, role, chunks, files)
     store = store_for(url, storage)
     single = [entry for entry in store.glob(url) if suffix_of(entry.url) == ".parquet"]
     entries = single or [entry for entry in store.walk(url) if suffix_of(entry.url) == ".parquet"]
@@ -82,7 +93,28 @@ def open_source(url: str, storage: StorageConfig, role: Role = "split") -> Sourc
         )
     chunks = tuple(Chunk(entry.url, checksum(store, entry.url), published=True, role=role) for entry in entries)
     names = "\n".join(sorted(chunk.sha256 for chunk in chunks))
-    return Source(url, hashlib.sha256(names.encode()).hexdigest(), role, chunks)
+    files = {chunk.sha256: name_of(chunk.url) for chunk in chunks}
+    return Source(url, hashlib.sha256(names.encode()).hexdigest(), role, chunks, files)
+
+
+def check_distinct(sources: Sequence[Source], key: str) -> None:
+    """Refuse events that are given twice.
+
+    Args:
+        sources: What was given.
+        key: Of the configuration, for the message.
+
+    Raises:
+        InputError: two sources hold the same file.
+    """
+    seen: dict[str, str] = {}
+    for source in sources:
+        for sha256, name in source.files.items():
+            if sha256 in seen:
+                raise InputError(
+                    f"{source.url}: holds the same events as {seen[sha256]} (of {name}); name them once in {key}"
+                )
+        seen |= dict.fromkeys(source.files, source.url)
 
 
 def read_chunk(chunk: Chunk, storage: StorageConfig) -> Events:

@@ -76,8 +76,6 @@ def spark_context(config: SparkConfig, *, bigdl: bool = False) -> Iterator["Spar
     os.environ.pop("SPARK_HOME", None)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    if not config.master.startswith(("local", "spark://", "k8s://")) or config.master.startswith("local-cluster"):
-        raise InputError(f"spark.master: {config.master} is not one of local[N], spark://host:port, k8s://…")
     conf = _configuration(config, bigdl=bigdl)
     with _java_is_quiet():
         if bigdl:

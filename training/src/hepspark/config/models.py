@@ -18,8 +18,8 @@ class StorageConfig(Section):
 
     endpoint: str | None = None
     """URL of the S3 endpoint; AWS_ENDPOINT_URL where this is empty, and AWS itself where both are."""
-    region: str = "us-east-1"
-    """Region that requests are signed for."""
+    region: str | None = None
+    """Region that requests are signed for; AWS_REGION or the profile's where it is left out, and else us-east-1."""
     path_style: bool = True
     """Whether the bucket is part of the path (MinIO, Ceph) or of the host name (AWS)."""
     ca_bundle: str | None = None
@@ -35,7 +35,9 @@ class StorageConfig(Section):
 class SparkConfig(Section):
     """How Spark is started."""
 
-    master: str = "local[*]"
+    master: Annotated[str, StringConstraints(pattern=r"^(local(\[(\*|[1-9][0-9]*)\])?|spark://.+|k8s://.+)$")] = (
+        "local[*]"
+    )
     """Where executors run: local[N], spark://host:port or k8s://…"""
     app_name: str = "hepspark"
     """Name that Spark shows."""
@@ -127,7 +129,7 @@ class TrainConfig(Section):
     input: tuple[Url, ...] = ()
     """Data sets made by ingest, or folders of the published SparkDLTrigger HLF Parquet."""
     test_input: tuple[Url, ...] = ()
-    """Published test data, where the published training data is the input; a data set of ingest brings its own."""
+    """Test data given apart, as the published is: published input then trains whole; a data set keeps its split."""
     output: Url | None = None
     """Run directory: plan, commits, metrics and the model. The same command continues an interrupted run."""
     network: Literal["hlf"] = "hlf"

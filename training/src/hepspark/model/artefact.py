@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from hepspark.config import StorageConfig
 from hepspark.errors import InputError
@@ -38,7 +37,7 @@ class Model:
     """All weights in flat order, shape (network.size,)."""
     scaler: Scaler
     sources: tuple[dict[str, Any], ...]
-    """Each with `url`, `role` and `fingerprint`."""
+    """Each with `url`, `role`, `fingerprint`, and `files`: see `run.plan.PlannedSource`."""
     counts: dict[str, dict[str, int]]
     """Side (train, validation) to class to events."""
     config: dict[str, Any]
@@ -94,7 +93,10 @@ def load(url: str, storage: StorageConfig) -> Model:
     if version != MODEL_SCHEMA:
         raise InputError(f"{url}: the model has schema version {version}, this hepspark reads {MODEL_SCHEMA}")
     files = {}
-    for name, expected in manifest["files"].items():
+    named = manifest.get("files")
+    if not isinstance(named, dict) or not {"weights.npz", "data.json", "metrics.json"} <= named.keys():
+        raise InputError(f"{join(url, MANIFEST)}: does not name the model's files; copy the whole directory again")
+    for name, expected in named.items():
         if not store.exists(join(url, name)):
             raise InputError(f"{join(url, name)}: this file of the model is missing; copy the whole directory again")
         files[name] = store.read(join(url, name))
@@ -118,7 +120,7 @@ def load(url: str, storage: StorageConfig) -> Model:
             features=tuple(manifest["features"]),
             classes=tuple(manifest["classes"]),
         )
-    except (KeyError, ValidationError) as error:
+    except (KeyError, ValueError) as error:
         raise InputError(f"{url}: not a model of this hepspark: {error}") from error
 
 

@@ -38,6 +38,8 @@ class PlannedSource(Section):
     url: str
     role: str
     fingerprint: str
+    files: dict[str, str]
+    """SHA-256 to name: of the published files, or of the ROOT files that a data set was made from."""
 
 
 class Plan(Section):

@@ -20,7 +20,6 @@ import numpy as np
 
 from hepspark.config import SimulateConfig, StorageConfig
 from hepspark.errors import RunError
-from hepspark.schema import CLASSES
 from hepspark.simulation.pileup import SHARD_EVENTS, Pool, load_pool, make_shard
 from hepspark.simulation.processes import RECIPE, generate
 from hepspark.simulation.reconstruct import Recorded, chosen, reconstruct
@@ -28,7 +27,6 @@ from hepspark.simulation.writer import write
 from hepspark.storage import name_of, store_for
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "hepspark/simulate")
-_POOL = len(CLASSES)  # the place after the classes in the seeds' tree
 _PYTHIA_SEEDS = 900_000_000
 
 
@@ -79,7 +77,7 @@ def start_worker(stop: Event, made: "Queue[int]") -> None:
 def make_pool_shard(index: int, events: int, seed: int, path: Path) -> None:
     """Generate one part of the pile-up pool; runs in a worker."""
     with _disk_full(path):
-        make_shard(events, _seeds(seed, _POOL, index)[0], path, _advance)
+        make_shard(events, _seeds(seed, index)[0], path, _advance)
 
 
 def make_file(
@@ -93,16 +91,18 @@ def make_file(
     begun = time.process_time()
     pool = _pool(tuple(shards)) if shards else None
     local = folder / name_of(file.url)
+    name = identity(file, config)
     with _disk_full(local):
-        write(local, _recorded(file, config, pool), identity(file, config))
+        write(local, _recorded(file, name, config, pool), name)
     size = local.stat().st_size
     store_for(file.url, storage).upload(local, file.url)
     local.unlink(missing_ok=True)
     return size, time.process_time() - begun
 
 
-def _recorded(file: File, config: SimulateConfig, pool: Pool | None) -> Iterator[Recorded]:
-    pythia_seed, detector_seed = _seeds(config.seed, CLASSES.index(file.label), file.index)
+def _recorded(file: File, name: uuid.UUID, config: SimulateConfig, pool: Pool | None) -> Iterator[Recorded]:
+    # From the identity: a file that differs in anything, such as its size, shares no event with another.
+    pythia_seed, detector_seed = _seeds(name.int)
     rng = np.random.default_rng(detector_seed)
     left, parents = file.events, 0
     for truth in generate(file.label, pythia_seed, file.events):
@@ -120,9 +120,9 @@ def _recorded(file: File, config: SimulateConfig, pool: Pool | None) -> Iterator
             return
 
 
-def _seeds(seed: int, branch: int, index: int) -> tuple[int, int]:
+def _seeds(*numbers: int) -> tuple[int, int]:
     """Two independent seeds for one file: of Pythia, and of all that follows it."""
-    state = np.random.SeedSequence(seed, spawn_key=(branch, index)).generate_state(2, np.uint64)
+    state = np.random.SeedSequence(numbers).generate_state(2, np.uint64)
     return int(state[0]) % _PYTHIA_SEEDS + 1, int(state[1])
 
 

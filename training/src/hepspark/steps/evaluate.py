@@ -20,10 +20,10 @@ from hepspark.report.axes import Axis, for_features
 from hepspark.report.content import Content, FeatureHistogram, SourceSummary
 from hepspark.report.render import render
 from hepspark.schema import CLASSES, HLF
-from hepspark.scoring import ScoredTestSide, check_distinct, score_test_side
-from hepspark.sources import Role, Source, open_source
+from hepspark.scoring import ScoredTestSide, score_test_side
+from hepspark.sources import Chunk, Role, Source, check_distinct, open_source
 from hepspark.spark import run_tasks, spark_context
-from hepspark.storage import join, store_for
+from hepspark.storage import join, refuse_strangers, store_for
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     evaluate, storage = config.evaluate, config.storage
     output = given(evaluate.output, "evaluate.output")
+    refuse_strangers(output, storage, "evaluate.output", ["report.html", "evaluation.json"])
     model = artefact.load(given(evaluate.model, "evaluate.model"), storage)
     sources = _sources(model, evaluate.input, storage)
     axes = for_features(model.scaler.mean, model.scaler.width)
@@ -69,12 +70,13 @@ def run(config: Config) -> dict[str, Any]:
 
 def _sources(model: Model, urls: Sequence[str], storage: StorageConfig) -> list[Source]:
     """What is evaluated on: the sources that are named, or those of the model that have a test side."""
-    trained: dict[str, Role] = {source["fingerprint"]: source["role"] for source in model.sources}
-    own = [source["url"] for source in model.sources if source["role"] != "train"]
+    trained: dict[str, Role] = {sha256: source["role"] for source in model.sources for sha256 in source["files"]}
+    given_apart = [source["url"] for source in model.sources if source["role"] == "test"]
+    own = given_apart or [source["url"] for source in model.sources if source["role"] == "split"]
     sources = [_sided(open_source(url, storage), trained) for url in urls or own]
     check_distinct(sources, "evaluate.input")
     for source in sources:
-        if source.role == "train":
+        if all(chunk.role == "train" for chunk in source.chunks):
             raise InputError(
                 f"{source.url}: the model was trained on all of these events; name test data in evaluate.input"
             )
@@ -82,13 +84,17 @@ def _sources(model: Model, urls: Sequence[str], storage: StorageConfig) -> list[
 
 
 def _sided(source: Source, trained: dict[str, Role]) -> Source:
-    """A source with the side its events were on in training; a split is a property of the event, so it always holds.
+    """A source, each file with the side that its events were on in training.
 
-    Published data that took no part in training is a test sample as a whole.
+    The split of a data set is a property of the event, so it always holds, unless the data set was given to training as
+    test data. A published file that took no part in training is a test sample as a whole.
     """
-    other: Role = "test" if any(chunk.published for chunk in source.chunks) else "split"
-    role = trained.get(source.fingerprint, other)
-    return replace(source, role=role, chunks=tuple(replace(chunk, role=role) for chunk in source.chunks))
+    whole = all(trained.get(sha256) == "test" for sha256 in source.files)
+
+    def role(chunk: Chunk) -> Role:
+        return trained.get(chunk.sha256, "test") if chunk.published else "test" if whole else "split"
+
+    return replace(source, chunks=tuple(replace(chunk, role=role(chunk)) for chunk in source.chunks))
 
 
 def _summaries(

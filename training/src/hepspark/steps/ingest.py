@@ -16,7 +16,7 @@ from hepspark.progress import say
 from hepspark.rootfile import BadFileError
 from hepspark.schema import CLASSES, DATASET_SCHEMA, NO_LABEL
 from hepspark.spark import run_tasks, spark_context
-from hepspark.storage import join, name_of, store_for
+from hepspark.storage import join, name_of, refuse_strangers, store_for
 from hepspark.versions import versions
 
 if TYPE_CHECKING:
@@ -64,12 +64,7 @@ def run(config: Config) -> dict[str, Any]:
 def _existing(output: str, ingest: IngestConfig, storage: StorageConfig) -> Dataset | None:
     existing = dataset.find(output, storage)
     if existing is None:
-        strangers = inputs.strangers(output, storage)
-        if store_for(output, storage).exists(output) or strangers:
-            raise InputError(
-                f"{output}: is in use, but is no data set (there is {(strangers or [output])[0]}); "
-                "choose another ingest.output, or empty it"
-            )
+        refuse_strangers(output, storage, "ingest.output", ["parts/*.parquet"])
         return None
     for key in ("particles", "compatibility"):
         there, wanted = getattr(existing.manifest, key), getattr(ingest, key)

@@ -26,10 +26,10 @@ from hepspark.model import artefact
 from hepspark.model.artefact import Model
 from hepspark.progress import say
 from hepspark.schema import CLASSES, NO_LABEL
-from hepspark.scoring import check_distinct, score_chunk
-from hepspark.sources import Chunk, open_source
+from hepspark.scoring import score_chunk
+from hepspark.sources import Chunk, check_distinct, open_source
 from hepspark.spark import run_tasks, spark_context
-from hepspark.storage import join, name_of, store_for
+from hepspark.storage import join, name_of, refuse_strangers, store_for
 from hepspark.versions import versions
 
 SCHEMA: Final = 1
@@ -109,6 +109,7 @@ def _finished(output: str, identity: dict[str, Any], storage: StorageConfig) -> 
     """The manifest of finished scores of the same model and events, or None where nothing is finished."""
     store, target = store_for(output, storage), join(output, MANIFEST)
     if not store.exists(target):
+        refuse_strangers(output, storage, "predict.output", [f"parts/{_OWN}*.parquet"])
         return None
     try:
         manifest = json.loads(store.read(target))

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepspark import dataset
 from hepspark.config import Config, SparkConfig, StorageConfig, TrainConfig, given
-from hepspark.errors import RunError
+from hepspark.errors import HepsparkError, RunError, first_line, told_by_executor
 from hepspark.model import artefact, scaler
 from hepspark.model.inference import accuracy, cross_entropy, log_probabilities
 from hepspark.model.network import NETWORKS, Floats, initial_weights
@@ -20,9 +20,9 @@ from hepspark.model.optimizer import fresh
 from hepspark.progress import Tracker, say, track
 from hepspark.run import commits, plan, shards
 from hepspark.run.plan import Plan, PlannedSource
-from hepspark.sources import Role, Source, open_source
+from hepspark.sources import Role, Source, check_distinct, open_source
 from hepspark.spark import run_tasks, spark_context
-from hepspark.storage import check_conditional_writes, join, store_for
+from hepspark.storage import check_conditional_writes, join, refuse_strangers, store_for
 from hepspark.versions import versions
 
 if TYPE_CHECKING:
@@ -48,9 +48,12 @@ def run(config: Config) -> dict[str, Any]:
     planned = plan.load_plan(output, config.storage)
     if planned:
         plan.check_same(output, planned, train)
+        _tell_of_changes(output, planned, config.storage)
         if artefact.exists(model_url, config.storage):
             say(f"{output}: this run is complete")
             return artefact.load(model_url, config.storage).summary
+    else:
+        refuse_strangers(output, config.storage, "train.output", ["shards/*/*.parquet"])
     with spark_context(_fitting(config.spark, train.batch), bigdl=True) as context:
         from hepspark.model.bigdl import check_parallelism
 
@@ -59,6 +62,17 @@ def run(config: Config) -> dict[str, Any]:
         planned = planned or _freeze(context, output, train, config.storage)
         commit = _train(context, output, planned, config.storage)
     return _save(model_url, planned, commit, config.storage)
+
+
+def _tell_of_changes(output: str, planned: Plan, storage: StorageConfig) -> None:
+    """Say that data sets are others than when the run was planned, which goes on with the events of then."""
+    for source in planned.sources:
+        found = dataset.find(source.url, storage)
+        if found and found.fingerprint != source.fingerprint:
+            say(
+                f"{source.url}: changed since {output} was planned, which stays with the events of then; to train on "
+                "what is there now, choose another train.output"
+            )
 
 
 def _fitting(config: SparkConfig, batch: int) -> SparkConfig:
@@ -79,7 +93,7 @@ def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: S
     training = written["train"]
     frozen = Plan(
         config=train,
-        sources=tuple(PlannedSource(url=s.url, role=s.role, fingerprint=s.fingerprint) for s in sources),
+        sources=tuple(PlannedSource(url=s.url, role=s.role, fingerprint=s.fingerprint, files=s.files) for s in sources),
         network=NETWORKS[train.network],
         scaler=scaler.fit(
             [entry.shard.rows for entry in training],
@@ -98,9 +112,10 @@ def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: S
 
 def _sources(train: TrainConfig, storage: StorageConfig) -> list[Source]:
     role: Role = "train" if train.test_input else "split"
-    return [open_source(url, storage, role) for url in train.input] + [
-        open_source(url, storage, "test") for url in train.test_input
-    ]
+    sources = [open_source(url, storage, role) for url in train.input]
+    sources += [open_source(url, storage, "test") for url in train.test_input]
+    check_distinct(sources, "train.input and train.test_input")
+    return sources
 
 
 def _train(context: "SparkContext", output: str, frozen: Plan, storage: StorageConfig) -> commits.Commit:
@@ -138,6 +153,8 @@ def _steps(
     storage: StorageConfig,
     tracker: Tracker,
 ) -> commits.Commit:
+    if commit.step and commit.step % frozen.steps_per_epoch == 0:
+        _report(output, commit, frozen, storage)  # which a driver that ended right after its commit did not do
     if commit.finished:
         return commit
     from hepspark.model.bigdl import Trainer
@@ -170,11 +187,12 @@ def _step(
     try:
         state, loss = trainer.step(index, shard)
     except Exception as error:
-        if isinstance(error, RunError):
-            raise
+        told = error if isinstance(error, HepsparkError) else told_by_executor(error)
+        if told:
+            raise told from error
         raise RunError(
             f"{output}: step {index + 1} of {frozen.steps} failed; step {index} is committed, and the same command "
-            f"goes on from there: {_first_line(error)}"
+            f"goes on from there: {first_line(error)}"
         ) from error
     seconds = time.monotonic() - started
     rows = frozen.shards[shard].rows
@@ -289,10 +307,3 @@ def _save(url: str, frozen: Plan, commit: commits.Commit, storage: StorageConfig
     )
     say(f"Model of epoch {commit.best_epoch} written to {url}")
     return summary
-
-
-def _first_line(error: Exception) -> str:
-    """What went wrong, without the stack of two languages."""
-    text = str(error)
-    causes = re.findall(r"Caused by: ([^\n]+)", text)
-    return str(causes[-1] if causes else text.splitlines()[0] if text else type(error).__name__)

@@ -1,10 +1,22 @@
 """Files and objects behind one small interface: a path and an s3a:// URL are used alike."""
 
 import uuid
+from collections.abc import Sequence
 
 from hepspark.config import StorageConfig
 from hepspark.errors import InputError
-from hepspark.storage.base import TEMPORARY, Entry, Store, checksum, is_s3, join, name_of, read_verified, suffix_of
+from hepspark.storage.base import (
+    TEMPORARY,
+    Entry,
+    Store,
+    checksum,
+    is_s3,
+    join,
+    matches,
+    name_of,
+    read_verified,
+    suffix_of,
+)
 from hepspark.storage.local import LocalStore
 
 __all__ = [
@@ -16,6 +28,7 @@ __all__ = [
     "join",
     "name_of",
     "read_verified",
+    "refuse_strangers",
     "store_for",
     "suffix_of",
 ]
@@ -28,6 +41,27 @@ def store_for(url: str, config: StorageConfig) -> Store:
 
         return S3Store(config)
     return LocalStore()
+
+
+def refuse_strangers(url: str, config: StorageConfig, key: str, own: Sequence[str]) -> None:
+    """Refuse an output at which something else lies.
+
+    Args:
+        url: The output.
+        config: How stores are reached.
+        key: Of the configuration, for the message.
+        own: Patterns, below the output, of what an earlier or interrupted run of the same step may have left.
+
+    Raises:
+        InputError: there is a file at the URL, or one below it that matches no pattern.
+    """
+    store, base = store_for(url, config), url.rstrip("/") + "/"
+    found = [url] if store.exists(url) else [entry.url for entry in store.walk(url)]
+    strange = [name for name in found if not any(matches(name.removeprefix(base), pattern) for pattern in own)]
+    if strange:
+        raise InputError(
+            f"{url}: is in use by something else (there is {strange[0]}); choose another {key}, or empty it"
+        )
 
 
 def check_conditional_writes(url: str, config: StorageConfig) -> None:

@@ -1,5 +1,6 @@
 """Objects in any S3 store, by boto3."""
 
+import hashlib
 import io
 import re
 import time
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 WRITER = "writer"
 """Name of the metadata entry by which a conditional write knows its own object again."""
+SHA256 = "sha256"
+"""Name of the metadata entry that holds an object's checksum."""
 
 _READ_AHEAD_BYTES = 1 << 20
 _CONFLICT_SECONDS = 0.05
@@ -86,7 +89,10 @@ class S3Store:
         """See `Store.upload`; several parts at a time above 8 MB."""
         bucket, key = split(url)
         with local.told(str(path), "read"), told(url, self._config):
-            self._client.upload_file(str(path), bucket, key)
+            with path.open("rb") as content:
+                sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+            # The ETag of several parts is no checksum of the whole.
+            self._client.upload_file(str(path), bucket, key, ExtraArgs={"Metadata": {SHA256: sha256}})
 
     def exists(self, url: str) -> bool:
         """See `Store.exists`."""

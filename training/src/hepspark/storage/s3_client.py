@@ -53,10 +53,11 @@ def client(config: StorageConfig) -> "S3Client":
 @lru_cache(maxsize=8)
 def _client(config: StorageConfig) -> "S3Client":
     # A session of its own: boto3 keeps the credentials of the one that it shares.
-    return boto3.session.Session().client(
+    session = boto3.session.Session()
+    return session.client(
         "s3",
         endpoint_url=config.endpoint,
-        region_name=config.region,
+        region_name=config.region or os.environ.get("AWS_REGION") or session.region_name or "us-east-1",
         verify=config.ca_bundle,
         config=botocore.config.Config(
             connect_timeout=config.connect_timeout,

@@ -14,11 +14,11 @@ from hepspark.progress import Tracker, track
 from hepspark.storage import Entry, is_s3, join, name_of, store_for
 from hepspark.storage.base import chunks
 from hepspark.storage.local import LocalStore
-from hepspark.storage.s3 import S3Store, fetch
+from hepspark.storage.s3 import SHA256, S3Store, fetch
 from hepspark.storage.s3_client import split
 from hepspark.transfer.digest import digest, md5
 from hepspark.transfer.receive import Received, check_space, receive
-from hepspark.transfer.upload import SHA256, plain_md5, send
+from hepspark.transfer.upload import plain_md5, send
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from hepspark.errors import InputError
 from hepspark.progress import Tracker, say, track
 from hepspark.storage import checksum, is_s3, join, store_for
 from hepspark.storage.local import LocalStore
-from hepspark.storage.s3 import S3Store
+from hepspark.storage.s3 import SHA256, S3Store
 from hepspark.transfer import web
 from hepspark.transfer.catalog import DATASETS, PublishedDataset, dataset
 from hepspark.transfer.digest import digest
 from hepspark.transfer.receive import Received, check_space, receive
-from hepspark.transfer.upload import SHA256, send
+from hepspark.transfer.upload import send
 
 SUMS = "_SHA256SUMS"
 """Checksums of what was received, as sha256sum writes them; Spark and pyarrow skip names that begin so."""

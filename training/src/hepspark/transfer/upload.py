@@ -13,15 +13,12 @@ import botocore.exceptions
 from hepspark.config import Config
 from hepspark.errors import RunError
 from hepspark.storage import local
-from hepspark.storage.s3 import S3Store
+from hepspark.storage.s3 import SHA256, S3Store
 from hepspark.storage.s3_client import client, code_of, split, told
 from hepspark.transfer.digest import Digest, digest, md5
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
-
-SHA256 = "sha256"
-"""Name of the metadata entry that holds an object's checksum."""
 
 Status = Literal["there", "sent", "resumed"]
 

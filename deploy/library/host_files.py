@@ -17,6 +17,11 @@ options:
     required: true
     description: Content by path; null removes the file
   mode: {type: str, default: "0644", description: Mode of each file}
+  pending:
+    type: path
+    description: >-
+      A file that is made before the first change, and that the handler removes when it has acted on the change. While
+      it is there the task reports a change, so that the next run makes up for a handler that a broken run lost.
 """
 EXAMPLES = """
 - host_files:
@@ -56,22 +61,28 @@ def main() -> None:
         argument_spec={
             "files": {"type": "dict", "required": True},
             "mode": {"type": "str", "default": "0644"},
+            "pending": {"type": "path"},
         },
         supports_check_mode=True,
     )
     wanted: dict[str, Any] = module.params["files"]
     mode = int(module.params["mode"], 8)
-    changed: list[str] = []
-    for name, content in wanted.items():
-        path = Path(name)
-        try:
-            if differs(path, content, mode):
+    mark = Path(module.params["pending"]) if module.params["pending"] else None
+    name, changed = str(mark), []
+    try:
+        due = mark is not None and mark.exists()
+        for name, content in wanted.items():
+            if differs(Path(name), content, mode):
                 changed.append(name)
-                if not module.check_mode:
-                    put(path, content, mode)
-        except OSError as error:
-            module.fail_json(msg=f"{name}: {error.strerror or error}", paths=changed)
-    module.exit_json(changed=bool(changed), paths=changed)
+                if module.check_mode:
+                    continue
+                if mark and not due:
+                    put(mark, "", 0o644)
+                    due = True
+                put(Path(name), content, mode)
+    except OSError as error:
+        module.fail_json(msg=f"{name}: {error.strerror or error}", paths=changed)
+    module.exit_json(changed=bool(changed) or due, paths=changed)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ module: host_probe
 short_description: Read what a host is and has
 description: Changes nothing. Limits of a container count where they are lower than the machine's.
 options:
-  paths: {type: list, elements: str, default: [], description: Folders whose free space is wanted}
+  disk_mb: {type: dict, default: {}, description: Free space (MiB) that is needed by folder}
   ports: {type: list, elements: int, default: [], description: TCP ports that should be free}
   networks: {type: list, elements: str, default: [], description: Networks that no route of the host may overlap}
 """
 EXAMPLES = """
 - host_probe:
-    paths: [/var/lib/kubelet]
+    disk_mb: {/var/lib/kubelet: 5120}
     ports: [10250]
     networks: [10.244.0.0/16]
 """
@@ -78,13 +78,24 @@ def memory() -> int:
     return min([meminfo("MemTotal"), *(limit // 2**20 for limit in limits if limit)])
 
 
-def free_space(path: str) -> int:
-    """Free space where `path` is, or where it will be made, MiB."""
-    folder = Path(path)
-    while not folder.exists():
-        folder = folder.parent
-    status = os.statvfs(folder)
-    return status.f_bavail * status.f_frsize // 2**20
+def lacking_disk(wanted: dict[str, int]) -> list[str]:
+    """Where free space is lacking, said in words; folders of one file system share what it has."""
+    sharing: dict[int, list[str]] = {}
+    free_mb = {}
+    for name in wanted:
+        folder = Path(name)
+        while not folder.exists():  # it will be made there
+            folder = folder.parent
+        device, status = folder.stat().st_dev, os.statvfs(folder)
+        sharing.setdefault(device, []).append(name)
+        free_mb[device] = status.f_bavail * status.f_frsize // 2**20
+    needed = {device: sum(wanted[name] for name in names) for device, names in sharing.items()}
+    return [
+        f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} {free_mb[device]} MiB free, "
+        f"{needed[device]} are needed"
+        for device, names in sharing.items()
+        if free_mb[device] < needed[device]
+    ]
 
 
 def listening() -> set[int]:
@@ -140,7 +151,7 @@ def main() -> None:
     """Answer to Ansible."""
     module = AnsibleModule(
         argument_spec={
-            "paths": {"type": "list", "elements": "str", "default": []},
+            "disk_mb": {"type": "dict", "default": {}},
             "ports": {"type": "list", "elements": "int", "default": []},
             "networks": {"type": "list", "elements": "str", "default": []},
         },
@@ -157,7 +168,7 @@ def main() -> None:
         "swap_mb": meminfo("SwapTotal"),
         "cgroup_version": 2 if Path("/sys/fs/cgroup/cgroup.controllers").exists() else 1,
         "time": time.time(),
-        "free_mb": {path: free_space(path) for path in module.params["paths"]},
+        "lacking_disk": lacking_disk({name: int(need) for name, need in module.params["disk_mb"].items()}),
         "ports_used": sorted(listening() & set(module.params["ports"])),
         "clashes": clashes(module.params["networks"], routes(module)),
         "addresses": addresses(module),

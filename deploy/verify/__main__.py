@@ -33,6 +33,7 @@ def main(
     image: Annotated[
         str | None, typer.Option(help="Test image in the registry; the mirror's busybox if not given.")
     ] = None,
+    kubectl: Annotated[str, typer.Option(help="The kubectl program, for the commands that are shown.")] = "kubectl",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that each thing is waited for.")] = 45,
     output: Annotated[Output, typer.Option(help="A table for people, or JSON.")] = Output.table,
 ) -> None:
@@ -46,7 +47,7 @@ def main(
     from deploy.verify.run import verify
 
     signal.signal(signal.SIGTERM, _terminated)
-    cluster = connect(file)
+    cluster = connect(file, kubectl)
     results = verify(cluster, f"{registry}/{image or _busybox()}", timeout, _tell)
     if output is Output.json:
         sys.stdout.write(as_json(results, cluster.kubectl) + "\n")

@@ -70,8 +70,12 @@ class Cluster:
         self.custom = client.CustomObjectsApi(api)
 
 
-def connect(kubeconfig: Path) -> Cluster:
+def connect(kubeconfig: Path, kubectl: str = "kubectl") -> Cluster:
     """Connect to the cluster of a kubeconfig.
+
+    Args:
+        kubeconfig: The cluster and its administrator.
+        kubectl: The program, for the commands that are shown.
 
     Raises:
         InputError: The file is no kubeconfig, or its API server does not answer or refuses.
@@ -96,7 +100,7 @@ def connect(kubeconfig: Path) -> Cluster:
         ) from error
     same = os.environ.get("KUBECONFIG") == str(kubeconfig)
     configuration.retries = 2
-    return Cluster(configuration, "kubectl" if same else f"kubectl --kubeconfig {kubeconfig}")
+    return Cluster(configuration, kubectl if same else f"{kubectl} --kubeconfig {kubeconfig}")
 
 
 def _cause(error: BaseException) -> str:

@@ -43,6 +43,14 @@ def pod_problem(pod: client.V1Pod) -> str | None:
     return f"runs, but is not ready (container {', '.join(unready)})" if unready else None
 
 
+def deployment_problem(deployment: client.V1Deployment) -> str | None:
+    """Why a deployment has made no pods where it should; None if it has, whatever becomes of them."""
+    for condition in (deployment.status and deployment.status.conditions) or []:
+        if condition.type == "ReplicaFailure" and condition.status == "True":
+            return f"cannot make its pods: {condition.message or condition.reason or 'no reason given'}"
+    return None
+
+
 def container_problem(pod: client.V1Pod) -> str | None:
     """Why a container of a pod cannot start or has ended badly, if one has."""
     status = pod.status or client.V1PodStatus()

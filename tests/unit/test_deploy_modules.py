@@ -2,12 +2,14 @@
 
 import http.server
 import json
+import shutil
 import socket
 import ssl
 import threading
 from types import SimpleNamespace
 
 import pytest
+from ansible.module_utils import basic
 
 from deploy.library import host_files, host_probe, mirror_probe, network_cleanup
 from deploy.plugins.callback import phases
@@ -72,8 +74,14 @@ def test_an_address_that_is_none_is_told(url):
     assert url in mirror_probe.problem(url, ssl.create_default_context())
 
 
-def test_free_space_is_that_of_the_nearest_folder_that_exists(tmp_path):
-    assert abs(host_probe.free_space(str(tmp_path / "not/yet/there")) - host_probe.free_space(str(tmp_path))) < 100
+def test_folders_of_one_disk_need_their_space_together(tmp_path):
+    free = shutil.disk_usage(tmp_path).free // 2**20
+    first, second = str(tmp_path / "not/yet/there"), str(tmp_path)
+    assert host_probe.lacking_disk({first: free // 10, second: free // 10}) == []
+    (told,) = host_probe.lacking_disk({first: free * 6 // 10, second: free * 6 // 10})
+    assert told.startswith(f"{first} and {second} have ")
+    assert told.endswith(f" MiB free, {free * 6 // 10 * 2} are needed")
+    assert host_probe.lacking_disk({first: 2 * free})[0].startswith(f"{first} has ")
 
 
 def test_a_damaged_marker_is_no_cluster(tmp_path, monkeypatch):
@@ -194,6 +202,38 @@ def test_a_file_of_a_host_is_made_with_its_folders_and_then_left(host_file):
     put("b\n", 0o644)
     assert [found.name for found in path.parent.iterdir()] == [path.name]
     assert not host_files.differs(path, "b\n", 0o644)
+
+
+def run_host_files(monkeypatch, capsys, **parameters):
+    """What the module answers, run as Ansible runs it."""
+    asked = {"ANSIBLE_MODULE_ARGS": parameters}
+    monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps(asked).encode())
+    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy")
+    with pytest.raises(SystemExit):
+        host_files.main()
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_change_that_no_handler_acted_on_is_reported_again(tmp_path, monkeypatch, capsys):
+    path, mark = tmp_path / "etc" / "a.conf", tmp_path / "pending" / "a"
+
+    def run(**more):
+        answer = run_host_files(monkeypatch, capsys, files={str(path): "a"}, pending=str(mark), **more)
+        return answer["changed"], answer["paths"]
+
+    assert run(_ansible_check_mode=True) == (True, [str(path)])
+    assert not path.exists()
+    assert run() == (True, [str(path)])
+    assert run() == (True, [])
+    mark.unlink()
+    assert run() == (False, [])
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "a").write_text("not a folder")
+    answer = run_host_files(monkeypatch, capsys, files={f"{tmp_path}/a/b": "x"})
+    assert answer["msg"].startswith(f"{tmp_path}/a/b: ")
+    assert answer["failed"]
 
 
 def test_a_file_of_a_host_that_is_not_wanted_is_removed(host_file):

@@ -3,18 +3,22 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from deploy.mirror.versions import Component, Versions
-from deploy.mirror.versions import load_versions as _load_versions
+if TYPE_CHECKING:
+    from deploy.mirror.versions import Component, Versions
 
 
 @cache
-def load_versions(versions_file: str) -> Versions:
+def load_versions(versions_file: str) -> "Versions":
     """The file, read once in a run."""
+    # Imported late: Ansible loads every filter in each of its processes.
+    from deploy.mirror.versions import load_versions as _load_versions
+
     return _load_versions(Path(versions_file))
 
 
-def _address(component: Component, kind: str, default: str, sources: dict[str, str]) -> str:
+def _address(component: "Component", kind: str, default: str, sources: dict[str, str]) -> str:
     """The address of a component's source where the site names one, else the mirror's."""
     source = getattr(component.upstream, kind) if component.upstream else None
     return sources.get(source or "", default)

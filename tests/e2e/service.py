@@ -88,3 +88,20 @@ class Client(threading.Thread):
     def stop(self) -> None:
         self._ended.set()
         self.join()
+
+
+ONCE = """
+apiVersion: v1
+kind: Pod
+metadata: {name: once}
+spec:
+  nodeName: NODE
+  restartPolicy: Never
+  securityContext: {runAsNonRoot: true, runAsUser: 65534, seccompProfile: {type: RuntimeDefault}}
+  containers:
+    - name: once
+      image: REGISTRY/IMAGE
+      command: ["true"]
+      securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+"""
+"""A pod that ends well as soon as its image is there."""

@@ -15,7 +15,7 @@ import yaml
 from kubernetes.utils.quantity import parse_quantity
 
 from deploy.mirror.versions import load_versions
-from tests.e2e.service import MANIFEST, Client
+from tests.e2e.service import MANIFEST, ONCE, Client
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -129,9 +129,28 @@ def test_a_second_run_changes_nothing(facility):
 def test_a_worker_is_added(facility):
     made = facility.hosts("add", "w3")
     assert made.code == 0, made.text
-    added = facility.make("add-node", "NODE=w3")
+    own = {
+        "worker_labels": {"disk": "fast"},
+        "worker_taints": [{"key": "disk", "value": "fast", "effect": "PreferNoSchedule"}],
+        "mirrored_registries": ["images.example.org"],
+    }
+    added = facility.make("add-node", "NODE=w3", args=f"--extra-vars {shlex.quote(json.dumps(own))}")
     assert added.code == 0, added.text
     assert facility.nodes() == {"cp1", "w1", "w2", "w3"}
+    node = json.loads(facility.kubectl("get", "node", "w3", "--output", "json"))
+    assert node["metadata"]["labels"]["disk"] == "fast"
+    assert own["worker_taints"][0] in node["spec"]["taints"]
+    facility.kubectl("taint", "node", "w3", "disk-")
+    # The pod names a registry that this closed site does not reach.
+    image = "images.example.org/" + load_versions().components["busybox"].references()["busybox"]
+    facility.kubectl("apply", "--filename", "-", stdin=ONCE.replace("REGISTRY/IMAGE", image).replace("NODE", "w3"))
+    facility.kubectl("wait", "pod/once", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+
+
+def test_what_was_asked_of_the_cluster_is_in_its_audit_log(facility):
+    what = '"resource":"pods","namespace":"default","name":"once"'
+    found = facility.hosts("ssh", "cp1", f"sudo grep --count {shlex.quote(what)} /var/log/kubernetes/audit.log")
+    assert int(found.results) > 0
 
 
 def test_a_worker_is_removed_while_a_service_answers_every_request(facility):

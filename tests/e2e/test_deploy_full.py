@@ -22,9 +22,15 @@ def verified(facility):
     return ended.code == 0 and all(check["ok"] for check in json.loads(ended.results)["checks"])
 
 
-def test_an_interrupted_deployment_is_completed_by_the_next(facility):
-    started = facility.make("mirror")
-    assert started.code == 0, started.text
+def until(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(1)
+
+
+def interrupted_at(facility, said, also=lambda: True):
+    """Start a deployment, and end it as Ctrl-C does when it has said something, and something else holds."""
     environment = {**facility.environment(), "ARGS": "-vv"}
     with subprocess.Popen(
         ["make", "deploy"],
@@ -36,14 +42,23 @@ def test_an_interrupted_deployment_is_completed_by_the_next(facility):
         start_new_session=True,
     ) as deploy:
         for line in deploy.stderr:
-            if "Run kubeadm init" in line:
+            if said in line:
                 break
-        deadline = time.monotonic() + 120
-        while facility.hosts("ssh", "cp1", "sudo test -e /etc/kubernetes/pki/ca.crt").code != 0:
-            assert time.monotonic() < deadline, "kubeadm never began"
+        until(also)
         os.killpg(deploy.pid, signal.SIGINT)
         deploy.stderr.read()
     assert deploy.returncode != 0
+
+
+def test_an_interrupted_deployment_is_completed_by_the_next(facility):
+    started = facility.make("mirror")
+    assert started.code == 0, started.text
+    # Its configuration is written on a host, and the handler that makes containerd read it is lost.
+    interrupted_at(facility, "changed: cp1: container_runtime : Configure containerd")
+    assert facility.hosts("ssh", "cp1", "test -e /etc/hepspark/pending/containerd").code == 0
+    keys = "sudo test -e /etc/kubernetes/pki/ca.crt"
+    interrupted_at(facility, "Run kubeadm init", lambda: facility.hosts("ssh", "cp1", keys).code == 0)
+    assert facility.hosts("ssh", "cp1", "ls -A /etc/hepspark/pending").results == ""
     completed = facility.make("deploy")
     assert completed.code == 0, completed.text
     assert verified(facility)
@@ -67,13 +82,6 @@ def broken(facility, *arguments):
     checks = json.loads(ended.results)["checks"]
     assert ended.code == (0 if all(check["ok"] for check in checks) else 1)
     return {check["check"]: f"{check['message']}; {check['next']}" for check in checks if not check["ok"]}
-
-
-def until(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(1)
 
 
 def test_verify_names_an_image_that_is_not_there(facility):
@@ -142,6 +150,8 @@ def test_an_existing_cluster_is_checked_and_used(facility, tmp_path):
     (inventory / "group_vars/all.yml").write_text(yaml.safe_dump(site))
     accepted = facility.make("site", f"INVENTORY={inventory}")
     assert accepted.code == 0, accepted.text
+    used = facility.make("verify", f"INVENTORY={inventory}")
+    assert used.code == 0, used.text
     (inventory / "group_vars/all.yml").write_text(yaml.safe_dump({**site, "kubeconfig": "/nowhere/kubeconfig"}))
     refused = facility.make("site", f"INVENTORY={inventory}")
     assert refused.code == 2

@@ -110,7 +110,10 @@ def _training(content: Content) -> str:
         text += (
             f"The model has the weights of epoch {content.best_epoch} (dotted line), the best on validation events. "
         )
-    return text + "These are held out from the training side; test events take no part."
+    return (
+        f"{text}These are held out from the training side; test events take no part. What is drawn as training is "
+        "measured after the epoch, too, on as many files of training events as there are of validation events."
+    )
 
 
 def _title(name: str) -> str:

@@ -107,6 +107,21 @@ def test_verify_names_a_part_that_is_gone(facility, deployment, check):
     assert verified(facility)
 
 
+def test_what_is_not_ready_after_a_deployment_is_named(facility):
+    deployment = ("--namespace", "kube-system", "{}", "deployment/metrics-server")
+    change, undo = ([word.format(verb) for word in deployment] for verb in ("image", "undo"))
+    facility.kubectl(*change[:2], "set", *change[2:], "metrics-server=mirror.lab.internal/nothing:1")
+    try:
+        ended = facility.site({"readiness_seconds": 8})
+    finally:
+        facility.kubectl(*undo[:2], "rollout", *undo[2:])
+    assert ended.code == 2
+    assert "FAILED at localhost: readiness : Everything is ready" in ended.text
+    assert "cannot start container metrics-server: " in ended.text
+    assert "kube-system describe pod metrics-server-" in ended.text
+    until(lambda: verified(facility))
+
+
 def test_verify_names_a_host_that_is_down(facility):
     assert facility.hosts("stop", "w2").code == 0
     try:

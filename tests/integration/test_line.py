@@ -109,3 +109,7 @@ def test_a_data_set_that_changed_since_the_run_was_planned_is_told(on_disk, capf
     dataset.commit(here.url, here.version + 1, fewer, load(None).storage)
     assert run({"train": steps["train"]})["train"] == summaries["train"]
     assert f"{home}/dataset: changed since {home}/run was planned" in capfd.readouterr().err
+    # Nor does a finished run need its data any more.
+    for manifest in Path(home, "dataset", "manifest").iterdir():
+        manifest.write_text("damaged")
+    assert run({"train": steps["train"]})["train"] == summaries["train"]

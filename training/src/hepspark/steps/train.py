@@ -67,7 +67,10 @@ def run(config: Config) -> dict[str, Any]:
 def _tell_of_changes(output: str, planned: Plan, storage: StorageConfig) -> None:
     """Say that data sets are others than when the run was planned, which goes on with the events of then."""
     for source in planned.sources:
-        found = dataset.find(source.url, storage)
+        try:
+            found = dataset.find(source.url, storage)
+        except HepsparkError:
+            continue  # the run has all that it needs in its shards
         if found and found.fingerprint != source.fingerprint:
             say(
                 f"{source.url}: changed since {output} was planned, which stays with the events of then; to train on "

@@ -1,6 +1,5 @@
 """Objects in any S3 store, by boto3."""
 
-import hashlib
 import io
 import re
 import time
@@ -16,7 +15,7 @@ import botocore.parsers
 from hepspark.config import StorageConfig
 from hepspark.errors import RunError
 from hepspark.storage import local
-from hepspark.storage.base import TEMPORARY, Entry, collect, matches, name_of
+from hepspark.storage.base import TEMPORARY, Entry, checksum, collect, matches, name_of
 from hepspark.storage.s3_client import ERRORS, NOTHING_THERE, client, code_of, explain, split, told
 
 if TYPE_CHECKING:
@@ -89,10 +88,9 @@ class S3Store:
         """See `Store.upload`; several parts at a time above 8 MB."""
         bucket, key = split(url)
         with local.told(str(path), "read"), told(url, self._config):
-            with path.open("rb") as content:
-                sha256 = hashlib.file_digest(content, "sha256").hexdigest()
             # The ETag of several parts is no checksum of the whole.
-            self._client.upload_file(str(path), bucket, key, ExtraArgs={"Metadata": {SHA256: sha256}})
+            metadata = {SHA256: checksum(local.LocalStore(), str(path))}
+            self._client.upload_file(str(path), bucket, key, ExtraArgs={"Metadata": metadata})
 
     def exists(self, url: str) -> bool:
         """See `Store.exists`."""

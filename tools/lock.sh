@@ -11,3 +11,6 @@ compile build.in -o build.txt
 compile --no-deps bigdl.in -o bigdl.txt
 compile --only-binary :all: --no-binary pyspark ../pyproject.toml --all-extras -c constraints.in -c uv.in -o all.txt
 compile -c all.txt deploy.in -o deploy.txt
+# What the Spark image holds: its loops are compiled ahead, without numba.
+compile --only-binary :all: --no-binary pyspark --no-emit-package numba --no-emit-package llvmlite -c all.txt -c deploy.txt \
+  ../pyproject.toml image.in -o image.txt

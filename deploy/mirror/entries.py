@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deploy.mirror.places import Places
 from deploy.mirror.registry import lacking, stored_digest
-from deploy.mirror.versions import RECIPES, Component, DebianRelease, Versions
+from deploy.mirror.versions import RECIPES, REPOSITORY, Component, DebianRelease, Versions
 
 # Part of every key: a change of the code that makes entries otherwise counts this up.
 RECIPE_VERSION = 1
@@ -51,14 +51,21 @@ class Entry(Model):
 
 def component_key(name: str, component: Component, versions: Versions, mode: Mode) -> str:
     """A hash of all that a component is made from."""
-    parts: list[object] = [RECIPE_VERSION, name, component.model_dump(mode="json")]
+    parts: list[object] = [RECIPE_VERSION, name, component.model_dump(mode="json", exclude_defaults=True)]
     if mode == "upstream" and component.upstream:
         parts = [*parts[:2], "upstream", component.version, component.paths(), component.references()]
     else:
         recipes = {name, *(spec.component for spec in component.build.c.values())}
         parts += [_recipe(recipe) for recipe in sorted(recipes)]
-        releases = {image.debian.release for image in component.build.images.values() if image.debian}
+        images = component.build.images.values()
+        inputs = {path for tree in component.build.trees.values() for path in tree.inputs()}
+        inputs |= {path for image in images for path in image.files.values()}
+        parts += [_contents(REPOSITORY / path, REPOSITORY) for path in sorted(inputs)]
+        bases = {image.base.partition("/")[0] for image in images if image.base}
+        parts += [component_key(base, versions.components[base], versions, mode) for base in sorted(bases)]
+        releases = {image.debian.release for image in images if image.debian}
         releases |= {spec.release for spec in component.build.debian.values()}
+        releases |= {tree.java.release for tree in component.build.trees.values() if tree.java}
         parts += [[release, versions.debian[release].suite] for release in sorted(releases)]
     return _hash(parts)
 
@@ -113,11 +120,14 @@ def file_checksum(path: Path) -> str:
 
 
 def _recipe(name: str) -> dict[str, str]:
-    folder = RECIPES / name
+    return _contents(RECIPES / name, RECIPES)
+
+
+def _contents(place: Path, root: Path) -> dict[str, str]:
+    """Checksums of a file, or of all files in a folder but Python's own compiled ones."""
+    files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
     return {
-        path.relative_to(RECIPES).as_posix(): file_checksum(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        path.relative_to(root).as_posix(): file_checksum(path) for path in files if path.parent.name != "__pycache__"
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy.errors import DeployError, InputError
 from deploy.mirror import bom, entries, registry
-from deploy.mirror.builders import debian, go, image
+from deploy.mirror.builders import debian, go, image, trees
 from deploy.mirror.entries import Artefact, Entry
 from deploy.mirror.order import Order
 from deploy.mirror.places import Places
@@ -18,7 +18,12 @@ from deploy.mirror.upstream import fetch_files, fetch_images
 from deploy.mirror.workshop import Task, Workshop
 
 # Each makes the programs that its part of `build` names, and none where there is no such part.
-BUILDERS: tuple[Callable[[Task], dict[str, Path]], ...] = (go.build_go, go.build_c, debian.build_debian)
+BUILDERS: tuple[Callable[[Task], dict[str, Path]], ...] = (
+    go.build_go,
+    go.build_c,
+    debian.build_debian,
+    trees.build_trees,
+)
 
 
 def make(order: Order, name: str, work: Path, serve: Callable[[], str], tell: Callable[[str], None]) -> None:
@@ -83,9 +88,10 @@ def _make_component(order: Order, task: Task, serve: Callable[[], str]) -> tuple
             members = component.build.archives.get(file)
             files[path] = _archive(task, file, members, programs) if members else programs[file]
         for file, reference in component.references().items():
-            layout = image.assemble(task, file, programs)
+            layout = image.assemble(task, file, programs, _base(order, component.build.images[file].base))
             registry.push(layout, serve(), reference, task.log)
             shutil.rmtree(layout)
+            shutil.rmtree(task.folder("layers"))
         source = image.origin(component)
     artefacts = [
         _image_artefact(order.places, file, component.version, reference)
@@ -94,6 +100,14 @@ def _make_component(order: Order, task: Task, serve: Callable[[], str]) -> tuple
     artefacts += [_publish(order.places, content, path, component.version) for path, content in files.items()]
     shutil.rmtree(task.folder("programs", name))  # room for the next one's
     return source, artefacts
+
+
+def _base(order: Order, name: str | None) -> image.Base | None:
+    """The image that another one adds to: `component/image`, which is finished."""
+    if name is None:
+        return None
+    component, _, own = name.partition("/")
+    return image.Base.stored(order.places.registry, order.versions.components[component].references()[own])
 
 
 def _archive(task: Task, name: str, members: dict[str, str], programs: dict[str, Path]) -> Path:

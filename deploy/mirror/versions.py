@@ -12,6 +12,7 @@ VERSIONS_FILE = Path(__file__).with_name("versions.yaml")
 # The entry, and its file, that stores the images of all others.
 REGISTRY = "registry"
 RECIPES = Path(__file__).with_name("go")
+REPOSITORY = Path(__file__).parents[2]
 
 # A path below the mirror: it can neither leave it nor be absolute.
 RelativePath = Annotated[
@@ -61,17 +62,90 @@ class DebianRoot(Model):
     packages: tuple[str, ...]
 
 
+class PythonTree(Model):
+    """Locked Python requirements, installed into a folder and pruned."""
+
+    requirements: tuple[RelativePath, ...]
+    """Locked files, below the repository."""
+    prune: RelativePath | None = None
+    """Rules for what is left out; see deploy/images/README.md."""
+
+
+class JavaTree(Model):
+    """A Java runtime with the named modules of a Debian package's JDK."""
+
+    release: str
+    package: str
+    modules: tuple[str, ...]
+
+
+class MavenTree(Model):
+    """Jars that a lock file names, with their checksums."""
+
+    lock: RelativePath
+
+
+class KernelsTree(Model):
+    """Functions that numba compiles, as a module that needs no numba."""
+
+    source: RelativePath
+
+
+class PackageTree(Model):
+    """This repository's own Python package."""
+
+    sources: tuple[RelativePath, ...]
+
+
+class Tree(Model):
+    """A folder of an image; exactly one of these says how it is made."""
+
+    python: PythonTree | None = None
+    java: JavaTree | None = None
+    maven: MavenTree | None = None
+    kernels: KernelsTree | None = None
+    package: PackageTree | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise ValueError(f"one of {', '.join(type(self).model_fields)} has to say how it is made")
+        return self
+
+    def inputs(self) -> tuple[str, ...]:
+        """What of the repository it is made from."""
+        match self:
+            case Tree(python=PythonTree() as python):
+                return (*python.requirements, *([python.prune] if python.prune else []))
+            case Tree(maven=MavenTree() as maven):
+                return (maven.lock,)
+            case Tree(kernels=KernelsTree() as kernels):
+                return (kernels.source,)
+            case Tree(package=PackageTree() as package):
+                return package.sources
+        return ()
+
+
 class Image(Model):
     """What an image consists of."""
 
+    base: str | None = None
+    """`component/image` that this one adds a layer to."""
     binaries: dict[RelativePath, str] = {}
     """Path in the image, and which program goes there."""
+    trees: dict[RelativePath, Name] = {}
+    """Path in the image, and which tree goes there, each in a layer of its own, in this order."""
+    files: dict[RelativePath, RelativePath] = {}
+    """Path in the image, and which file of the repository goes there, to be executed."""
+    environment: dict[str, str] = {}
     debian: DebianRoot | None = None
     applets: RelativePath | None = None
     """A BusyBox in the image, whose commands become links to it."""
     bind_low_ports: tuple[RelativePath, ...] = ()
     """Programs that may open ports below 1024 without being root."""
     user: str = "0:0"
+    account: Name | None = None
+    """Name of that user, for programs that ask for one."""
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
 
@@ -82,6 +156,7 @@ class Build(Model):
     go: Go | None = None
     c: dict[Name, CSource] = {}
     debian: dict[Name, DebianFile] = {}
+    trees: dict[Name, Tree] = {}
     archives: dict[Name, dict[RelativePath, str]] = {}
     """Files that are a tar.gz: the path of each member, and which program it is."""
     images: dict[Name, Image] = {}
@@ -123,6 +198,8 @@ class Component(Model):
         wanted = {name for name in self.files if name not in self.build.archives}
         wanted |= {program for members in self.build.archives.values() for program in members.values()}
         wanted |= {program for image in self.build.images.values() for program in image.binaries.values()}
+        made |= self.build.trees.keys()
+        wanted |= {tree for image in self.build.images.values() for tree in image.trees.values()}
         if missing := sorted(wanted - made):
             raise ValueError(f"nothing in `build` makes {', '.join(missing)}")
         if missing := sorted(self.images.keys() ^ self.build.images.keys()):
@@ -160,7 +237,12 @@ class Versions(Model):
             raise ValueError(
                 f"{', '.join(stored)} have images: that needs a component {REGISTRY} with a file {REGISTRY}"
             )
+        finished: set[str] = set()
         for name, component in self.components.items():
+            for image in component.build.images.values():
+                if image.base and image.base not in finished:
+                    raise ValueError(f"{name} has the base {image.base}, which is not an image of an entry before it")
+            finished |= {f"{name}/{image}" for image in component.images}
             roots = [image.debian.release for image in component.build.images.values() if image.debian]
             for release in (*roots, *(file.release for file in component.build.debian.values())):
                 if release not in self.debian:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
 from hepspark import metrics
 from hepspark.errors import InputError
@@ -65,6 +66,26 @@ def test_one_event_on_a_side_has_no_auc_error():
 
 
 values = st.lists(st.integers(-4, 4), min_size=1, max_size=12)
+
+
+def test_curves_are_those_of_scikit_learn():
+    generator = np.random.default_rng(5)
+    is_signal = generator.random(3000) < 0.3
+    score = np.round(generator.normal(is_signal, 1.5), 1)  # with ties
+    score[generator.random(3000) < 0.05] = np.inf
+    found = metrics.roc(is_signal, score, "ttbar", ("qcd",))
+    x, y, _ = roc_curve(is_signal, np.nan_to_num(score, posinf=99.0), drop_intermediate=False)
+    np.testing.assert_allclose(found.background_efficiency, x, rtol=1e-12)
+    np.testing.assert_allclose(found.signal_efficiency, y, rtol=1e-12)
+    assert found.roc.auc == pytest.approx(roc_auc_score(is_signal, np.nan_to_num(score, posinf=99.0)), rel=1e-12)
+
+
+def test_the_confusion_matrix_is_that_of_scikit_learn():
+    generator = np.random.default_rng(6)
+    scores = generator.dirichlet((1, 1, 1), 500)
+    labels = generator.integers(0, 3, 500).astype(np.int8)
+    found = metrics.compute(labels, scores, "ttbar", (0.1,))
+    assert found.confusion == tuple(map(tuple, confusion_matrix(labels, scores.argmax(axis=1)).tolist()))
 
 
 @given(values, values)

@@ -1,17 +1,18 @@
-"""Images without a base image: one layer of files, written as an OCI layout, the same bytes for the same input."""
+"""Images of a component: its programs, Debian packages and trees, on nothing or on another image."""
 
-import gzip
-import hashlib
-import io
 import json
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from deploy.errors import DeployError
 from deploy.mirror.builders.debian import download, unpack
-from deploy.mirror.versions import Component, Image
+from deploy.mirror.builders.layout import Layer, Member, members_of, tar_of, write_layout
+from deploy.mirror.registry import blob_path, stored_digest
+from deploy.mirror.versions import REPOSITORY, Component, Image
 from deploy.mirror.workshop import Task
 
 SEARCH_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -40,23 +41,55 @@ UNNEEDED = (
 )
 
 
-def assemble(task: Task, name: str, programs: dict[str, Path]) -> Path:
-    """An image of a component as an OCI layout, in a folder."""
+@dataclass(frozen=True)
+class Base:
+    """An image that another one adds to."""
+
+    layers: tuple[Layer, ...]
+    config: dict[str, Any]
+
+    @classmethod
+    def stored(cls, storage: Path, reference: str) -> "Base":
+        """The image that a registry's folder has under `repository:tag`."""
+        digest = stored_digest(storage, reference)
+        if digest is None:
+            raise DeployError(f"{reference} is not in the registry's folder {storage}; run `make mirror`")
+        manifest = json.loads(blob_path(storage, digest).read_bytes())
+        description = json.loads(blob_path(storage, manifest["config"]["digest"]).read_bytes())
+        layers = (
+            Layer(blob_path(storage, layer["digest"]), *(d.removeprefix("sha256:") for d in (layer["digest"], diff_id)))
+            for layer, diff_id in zip(manifest["layers"], description["rootfs"]["diff_ids"], strict=True)
+        )
+        return cls(tuple(layers), description["config"])
+
+
+def assemble(task: Task, name: str, programs: dict[str, Path], base: Base | None = None) -> Path:
+    """An image of a component as an OCI layout, in a folder.
+
+    Args:
+        task: The component.
+        name: Which of its images.
+        programs: Files and folders that the component's builders made.
+        base: What the image adds to, if its description says so.
+    """
     spec = task.component.build.images[name]
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for member, content in sorted(_members(task, name, spec, programs), key=lambda item: item[0].name):
-            archive.addfile(member, io.BytesIO(content) if content is not None else None)
+    folder = task.folder("layers", f"{task.name}-{name}")
+    own = tar_of(_members(task, name, spec, programs, base is not None))
+    layers = [*(base.layers if base else ()), Layer.write(own, folder)]
+    layers += [Layer.write(tar_of(members_of(programs[tree], path)), folder) for path, tree in spec.trees.items()]
+    inherited = base.config if base else {}
+    environment = [f"{key}={value}" for key, value in spec.environment.items()]
     return write_layout(
         task.folder("images", f"{task.name}-{name}"),
-        layer.getvalue(),
+        layers,
         {
             "User": spec.user,
-            "Env": [SEARCH_PATH],
-            "Entrypoint": list(spec.entrypoint) or None,
-            "Cmd": list(spec.command) or None,
+            "Env": [*inherited.get("Env", [SEARCH_PATH]), *environment],
+            "Entrypoint": list(spec.entrypoint) or inherited.get("Entrypoint"),
+            "Cmd": list(spec.command) or inherited.get("Cmd"),
             "WorkingDir": "/",
             "Labels": {
+                **inherited.get("Labels", {}),
                 "org.opencontainers.image.title": name,
                 "org.opencontainers.image.version": task.component.version,
                 "org.opencontainers.image.licenses": task.component.licence,
@@ -72,51 +105,18 @@ def origin(component: Component, image: str | None = None) -> str:
     made = dict(build.go.binaries if build.go else {})
     made |= {name: f"{spec.module}/{spec.source}" for name, spec in build.c.items()}
     made |= {name: f"Debian {spec.release}: {spec.package}" for name, spec in build.debian.items()}
+    made |= {name: " ".join(tree.inputs()) for name, tree in build.trees.items() if tree.inputs()}
     images = [build.images[image]] if image else list(build.images.values())
-    programs = {program for spec in images for program in spec.binaries.values()} if image else set(made)
+    programs = {program for spec in images for program in (*spec.binaries.values(), *spec.trees.values())}
+    programs = programs if image else set(made)
     parts = [text for name, text in made.items() if name in programs]
     roots = (spec.debian for spec in images if spec.debian)
     return ", ".join([*parts, *dict.fromkeys(f"Debian {r.release}: {' '.join(r.packages)}" for r in roots)])
 
 
-def write_layout(folder: Path, layer: bytes, config: dict[str, Any]) -> Path:
-    """Write an OCI image layout with one layer, an uncompressed tar."""
-    blobs = folder / "blobs" / "sha256"
-    blobs.mkdir(parents=True, exist_ok=True)
-
-    def blob(content: bytes, kind: str) -> dict[str, Any]:
-        digest = hashlib.sha256(content).hexdigest()
-        (blobs / digest).write_bytes(content)
-        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(content)}
-
-    description = {
-        "architecture": "amd64",
-        "os": "linux",
-        "created": "1970-01-01T00:00:00Z",  # a date would make each build another image
-        "config": {key: value for key, value in config.items() if value is not None},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
-    }
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": blob(_json(description), "config.v1+json"),
-        "layers": [blob(gzip.compress(layer, 6, mtime=0), "layer.v1.tar+gzip")],
-    }
-    index = {"schemaVersion": 2, "manifests": [blob(_json(manifest), "manifest.v1+json")]}
-    (folder / "index.json").write_bytes(_json(index))
-    (folder / "oci-layout").write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
-    return folder
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True).encode()
-
-
-def _members(
-    task: Task, name: str, spec: Image, programs: dict[str, Path]
-) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
-    """What the layer contains."""
-    paths: dict[str, tuple[tarfile.TarInfo, bytes | None]] = {}
+def _members(task: Task, name: str, spec: Image, programs: dict[str, Path], has_base: bool) -> Iterator[Member]:
+    """What the image's first own layer contains."""
+    paths: dict[str, Member] = {}
 
     def add(path: str, kind: bytes, mode: int, content: bytes | None = None, target: str = "") -> None:
         for parent in PurePosixPath(path).parents:
@@ -128,9 +128,10 @@ def _members(
             member.pax_headers = {"SCHILY.xattr.security.capability": BIND_LOW_PORTS}
         paths[path] = (member, content)
 
-    add("tmp", tarfile.DIRTYPE, 0o1777)
-    for path, text in ACCOUNTS.items():
-        add(path, tarfile.REGTYPE, 0o644, text.encode())
+    if not has_base:
+        add("tmp", tarfile.DIRTYPE, 0o1777)
+        for path, text in ACCOUNTS.items():
+            add(path, tarfile.REGTYPE, 0o644, (text + _account(spec, path)).encode())
     if spec.debian:
         root = unpack(task, download(task, spec.debian.release, spec.debian.packages), f"{task.name}-{name}")
         for file in sorted(root.rglob("*")):
@@ -147,6 +148,12 @@ def _members(
         for path, target in ALTERNATIVES.items():
             if f"usr/sbin/{target}" in paths:
                 add(path, tarfile.SYMTYPE, 0o777, target=target)
+        certificates = sorted((root / "usr/share/ca-certificates").rglob("*.crt"))
+        if certificates:  # what the package's script would have written
+            bundle = b"".join(certificate.read_bytes() for certificate in certificates)
+            add("etc/ssl/certs/ca-certificates.crt", tarfile.REGTYPE, 0o644, bundle)
+    for path, source in spec.files.items():
+        add(path, tarfile.REGTYPE, 0o755, (REPOSITORY / source).read_bytes())
     for path, program in spec.binaries.items():
         add(path, tarfile.REGTYPE, 0o755, programs[program].read_bytes())
     if spec.applets:
@@ -156,6 +163,18 @@ def _members(
             if path not in paths:
                 add(path, tarfile.SYMTYPE, 0o777, target=f"/{spec.applets}")
     yield from paths.values()
+
+
+def _account(spec: Image, path: str) -> str:
+    """The line of an account file for the image's own user."""
+    user, _, group = spec.user.partition(":")
+    if spec.account is None:
+        return ""
+    return (
+        f"{spec.account}:x:{user}:{group}::/tmp:/sbin/nologin\n"
+        if path == "etc/passwd"
+        else f"{spec.account}:x:{group}:\n"
+    )
 
 
 def _applets(busybox: Path) -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
 from hepspark.errors import InputError
 from hepspark.schema import CLASSES
@@ -104,7 +103,7 @@ def compute(labels: Labels, scores: Scores, signal: str, background_efficiencies
     check(labels)
     truth = labels.astype(np.int64)
     likeliest = scores.argmax(axis=1)
-    confusion = confusion_matrix(truth, likeliest, labels=range(len(CLASSES)))
+    confusion = np.bincount(truth * len(CLASSES) + likeliest, minlength=len(CLASSES) ** 2).reshape(len(CLASSES), -1)
     others = tuple(name for name in CLASSES if name != signal)
     pairs = [(signal, (name,)) for name in others] + [(signal, others)]
     rest = [(name, tuple(other for other in CLASSES if other != name)) for name in CLASSES]
@@ -167,19 +166,28 @@ def roc(is_signal: npt.NDArray[np.bool_], discriminant: Scores, signal: str, bac
         signal: Name of the signal class.
         backgrounds: Names of the background classes.
     """
-    background_efficiency, signal_efficiency, _ = roc_curve(is_signal, discriminant, drop_intermediate=False)
+    background_efficiency, signal_efficiency = _efficiencies(is_signal, discriminant)
     shown = _shown(background_efficiency, signal_efficiency)
     summary = Roc(
         signal=signal,
         backgrounds=backgrounds,
         signal_events=int(np.count_nonzero(is_signal)),
         background_events=int(np.count_nonzero(~is_signal)),
-        auc=float(roc_auc_score(is_signal, discriminant)),
+        auc=float(np.trapz(signal_efficiency, background_efficiency)),
         auc_error=auc_error(discriminant[is_signal], discriminant[~is_signal]),
         background_efficiency=tuple(background_efficiency[shown].tolist()),
         signal_efficiency=tuple(signal_efficiency[shown].tolist()),
     )
     return Curve(summary, background_efficiency, signal_efficiency)
+
+
+def _efficiencies(is_signal: npt.NDArray[np.bool_], discriminant: Scores) -> tuple[Scores, Scores]:
+    """Share of the background and of the signal above each value that the discriminant takes, from none to all."""
+    falling = np.argsort(-discriminant, kind="stable")
+    values, signal = discriminant[falling], is_signal[falling]
+    last_of_equals = np.append(np.flatnonzero(values[1:] != values[:-1]), len(values) - 1)
+    found, passed = np.cumsum(signal)[last_of_equals], np.cumsum(~signal)[last_of_equals]
+    return np.append(0.0, passed / passed[-1]), np.append(0.0, found / found[-1])
 
 
 def auc_error(signal: Scores, background: Scores) -> float | None:

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from hepspark.events import Floats, Integers
+from hepspark.features.isolation import CONE
 
 
 def _can_cache() -> bool:
@@ -29,11 +30,12 @@ _CACHE: Final = _can_cache()
 # Numba reads the variable at its first import.
 from numba import njit  # noqa: E402 (see the line above)
 
-CONE: Final = 0.3
-"""Radius ΔR of the isolation cone."""
-
-OWN_TRACK: Final = 1e-4
-"""A track closer than this in ΔR to a lepton is the lepton's own."""
+SIGNATURES: Final = {
+    "pair_sums": "f8[:,::1](f8[::1],f8[::1],f8[::1],i8[::1],i8[::1],f8)",
+    "cone_sums": "f8[::1](f8[::1],f8[::1],i8[::1],f8[::1],f8[::1],f8[::1],i8[::1],f8,f8)",
+    "falling_order": "i8[::1](f8[::1],i8[::1])",
+}
+"""Types that the loops are compiled for ahead of time, for images (`deploy/images/compile_kernels.py`)."""
 
 _TWO_PI: Final = 2.0 * np.pi
 # Particles are sorted into bins of η a little wider than the cone, so that its particles are in this bin and the

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hepspark.events import Collection, Floats, Integers
-from hepspark.features.kernels import OWN_TRACK, falling_order, pair_sums
+from hepspark.features.isolation import OWN_TRACK
+from hepspark.features.loops import falling_order, pair_sums
 from hepspark.features.selection import Leptons
 from hepspark.schema import PARTICLE_TYPES
 
@@ -39,7 +40,7 @@ def sequences(
     Args:
         groups: Tracks, photons and neutral hadrons of n events.
         leptons: The lepton of each of m selected events, by rising event.
-        wrap_at: See `kernels.pair_sums`.
+        wrap_at: See `loops.pair_sums`.
         published: Whether isolations are as in the published code, which adds a particle to its own sum and takes
             its pT off the charged one, whatever it is.
     """

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hepspark.events import Collection, Events, Floats, Integers
-from hepspark.features.kernels import OWN_TRACK, cone_sums
+from hepspark.features.isolation import OWN_TRACK
+from hepspark.features.loops import cone_sums
 
 LEPTON_PT: Final = 23.0
 """A lepton's pT must be above this, in GeV."""
@@ -57,7 +58,7 @@ def hard_leptons(events: Events, groups: tuple[Collection, ...], wrap_at: float,
     Args:
         events: n events.
         groups: Their tracks, photons and neutral hadrons.
-        wrap_at: See `kernels.cone_sums`.
+        wrap_at: See `loops.cone_sums`.
         published: Whether to take it for granted, as the published code does, that a lepton's own track is among
             the tracks with the lepton's pT, instead of looking for it.
     """

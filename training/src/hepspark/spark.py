@@ -2,7 +2,6 @@
 
 import importlib.util
 import io
-import logging
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from hepspark import kubernetes_spark
 from hepspark.config import SparkConfig, StorageConfig
 from hepspark.errors import HepsparkError, InputError
 from hepspark.progress import track
+from hepspark.supervision import quieten_py4j
 
 if TYPE_CHECKING:
     from pyspark import RDD, SparkConf, SparkContext
@@ -126,14 +126,8 @@ def _plain_interrupts() -> Iterator[None]:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    # py4j would tell of the call that is broken off, in several messages with stack traces.
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)
-    logging.getLogger().addFilter(_is_not_of_py4j)
+    quieten_py4j()
     raise KeyboardInterrupt
-
-
-def _is_not_of_py4j(record: logging.LogRecord) -> bool:
-    return "py4j" not in record.pathname
 
 
 @contextmanager
@@ -150,6 +144,12 @@ def _java_is_quiet() -> Iterator[None]:
         os.dup2(ours, 1)
         os.close(ours)
         os.close(nowhere)
+
+
+def registered_executors(context: "SparkContext") -> int:
+    """How many executors have registered with the driver."""
+    driver = 1  # is in this list, too
+    return int(context._jsc.sc().getExecutorMemoryStatus().size()) - driver
 
 
 def run_tasks(

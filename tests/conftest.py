@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.integration.minio", "tests.integration.spark_cluster"]
+pytest_plugins = ["tests.integration.minio", "tests.integration.spark_cluster", "tests.integration.deploy.apiserver"]
 
 # Most tests start a JVM and end it soon: there, compiling quickly beats compiling well.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")

@@ -8,7 +8,16 @@ from hepspark import __version__
 from hepspark.cli import main
 
 COMMANDS = [
-    *(["simulate"], ["ingest"], ["train"], ["evaluate"], ["predict"], ["config", "show"], ["config", "schema"]),
+    *(
+        ["simulate"],
+        ["ingest"],
+        ["train"],
+        ["evaluate"],
+        ["predict"],
+        ["line"],
+        ["config", "show"],
+        ["config", "schema"],
+    ),
     *(["data", "put"], ["data", "get"], ["data", "ls"], ["data", "public"]),
 ]
 
@@ -74,7 +83,7 @@ def test_debug_shows_the_stack_trace(capsys):
 
 
 def test_what_nobody_foresaw_is_told_in_one_line(monkeypatch, capsys):
-    def fail(_):
+    def fail(*_):
         raise RuntimeError(
             "an error occurred\n: org.apache.spark.SparkException: trace\nCaused by: the disk is gone\n\tat x"
         )

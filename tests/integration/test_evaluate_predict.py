@@ -124,7 +124,7 @@ def spark():
 def line(tmp_path, spark, monkeypatch):
     for step in (evaluate, predict):
         # Starting Spark takes seconds: these tests share one.
-        monkeypatch.setattr(step, "spark_context", lambda config: nullcontext(spark))  # noqa: ARG005 (as it is called)
+        monkeypatch.setattr(step, "spark_session", lambda *_: nullcontext(spark))
     data, model = str(tmp_path / "data"), str(tmp_path / "model")
     labels = np.random.default_rng(0).integers(-1, 3, (2, 400))
     made = write_dataset(data, [part("a", labels[0], 1), part("b", labels[1], 2)])

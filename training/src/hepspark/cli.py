@@ -43,15 +43,9 @@ def _help(does: str, example: str) -> str:
 
 def _run(name: str, config: Path | None, overrides: list[str] | None, summary: str | None, *, debug: bool) -> None:
     def work() -> Any:
-        from hepspark.config import load
+        from hepspark.runner import run_step
 
-        loaded = load(config, overrides or ())
-        result = importlib.import_module(f"hepspark.steps.{name}").run(loaded)
-        if summary:
-            from hepspark.storage import store_for
-
-            store_for(summary, loaded.storage).write(summary, json.dumps(result, indent=1).encode())
-        return result
+        return run_step(name, config, overrides or (), summary)
 
     _guard(work, debug=debug)
 
@@ -109,6 +103,13 @@ _step(
     "predict",
     "Score every event of data sets and write the class probabilities as Parquet.",
     "hepspark predict --set predict.model=run/model --set 'predict.input=[dataset]' --set predict.output=scores",
+)
+
+
+_step(
+    "line",
+    "Ingest, train, evaluate and predict, as far as the configuration names their outputs.",
+    "hepspark line run.yaml --set train.epochs=5",
 )
 
 
@@ -273,7 +274,8 @@ def main(argv: list[str]) -> int:
     """Run the command line.
 
     Returns:
-        0 done, 1 the run failed, 2 the input is wrong, 130 interrupted.
+        0 done or handed over to a newer submission, 1 the run failed, 2 the input is wrong, 130 interrupted,
+        143 ended by SIGTERM.
     """
     try:
         app(argv, prog_name="hepspark")

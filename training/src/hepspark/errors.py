@@ -1,4 +1,4 @@
-"""The two ways a run ends badly, the exit code of each, and what to tell of errors that are not ours."""
+"""The ways a run ends before it is finished, the exit code of each, and what to tell of errors that are not ours."""
 
 import re
 
@@ -22,6 +22,22 @@ class RunError(HepsparkError):
     """The input is right, but the run could not be finished: a full disk, a lost store."""
 
     exit_code = 1
+
+
+class TerminatedError(HepsparkError):
+    """The process was asked to end, and did so where nothing is lost."""
+
+    exit_code = 143  # what a shell gives for SIGTERM, so that nobody takes the run for finished
+
+
+class HandedOverError(HepsparkError):
+    """A newer submission of the run goes on with it.
+
+    The exit code says "done": there is nothing left to do here, and any other code would make the Job start a pod
+    again and again that finds the same.
+    """
+
+    exit_code = 0
 
 
 def told_by_executor(error: Exception) -> HepsparkError | None:

@@ -2,7 +2,6 @@
 
 import importlib.util
 import io
-import logging
 import os
 import re
 import shutil
@@ -11,16 +10,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hepspark.config import SparkConfig
+from hepspark import kubernetes_spark
+from hepspark.config import SparkConfig, StorageConfig
 from hepspark.errors import HepsparkError, InputError
 from hepspark.progress import track
+from hepspark.supervision import quieten_py4j
 
 if TYPE_CHECKING:
     from pyspark import RDD, SparkConf, SparkContext
@@ -61,11 +62,14 @@ _FAILED = "hepspark-failed"
 
 
 @contextmanager
-def spark_context(config: SparkConfig, *, bigdl: bool = False) -> Iterator["SparkContext"]:
-    """A running Spark, stopped at the end.
+def spark_context(
+    config: SparkConfig, storage: StorageConfig | None = None, *, bigdl: bool = False
+) -> Iterator["SparkContext"]:
+    """A running Spark, stopped at the end. On Kubernetes its executors may still be starting.
 
     Args:
         config: Where and how it runs.
+        storage: How Spark itself reaches S3, where it writes event logs.
         bigdl: Whether BigDL's classes and settings are wanted.
 
     Raises:
@@ -75,8 +79,13 @@ def spark_context(config: SparkConfig, *, bigdl: bool = False) -> Iterator["Spar
     # pip's pyspark is found by its package; a stray SPARK_HOME would start another version.
     os.environ.pop("SPARK_HOME", None)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    conf = _configuration(config, bigdl=bigdl)
+    pod = kubernetes_spark.driver_pod() if config.on_kubernetes else None
+    if pod:
+        os.environ["SPARK_LOCAL_IP"] = pod.ip
+    else:
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    of_cluster = kubernetes_spark.properties(config, storage or StorageConfig(), pod) if pod else {}
+    conf = _configuration(config, of_cluster, bigdl=bigdl)
     with _java_is_quiet():
         if bigdl:
             from bigdl.dllib.nncontext import init_nncontext
@@ -117,14 +126,8 @@ def _plain_interrupts() -> Iterator[None]:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    # py4j would tell of the call that is broken off, in several messages with stack traces.
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)
-    logging.getLogger().addFilter(_is_not_of_py4j)
+    quieten_py4j()
     raise KeyboardInterrupt
-
-
-def _is_not_of_py4j(record: logging.LogRecord) -> bool:
-    return "py4j" not in record.pathname
 
 
 @contextmanager
@@ -141,6 +144,12 @@ def _java_is_quiet() -> Iterator[None]:
         os.dup2(ours, 1)
         os.close(ours)
         os.close(nowhere)
+
+
+def registered_executors(context: "SparkContext") -> int:
+    """How many executors have registered with the driver."""
+    driver = 1  # is in this list, too
+    return int(context._jsc.sc().getExecutorMemoryStatus().size()) - driver
 
 
 def run_tasks(
@@ -248,7 +257,7 @@ def _java_version(java: Path) -> int:
     return int(match[1]) if match else 0
 
 
-def _configuration(config: SparkConfig, *, bigdl: bool) -> "SparkConf":
+def _configuration(config: SparkConfig, of_cluster: Mapping[str, str], *, bigdl: bool) -> "SparkConf":
     from pyspark import SparkConf
 
     opens = " ".join(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _JAVA_PACKAGES)
@@ -269,6 +278,7 @@ def _configuration(config: SparkConfig, *, bigdl: bool) -> "SparkConf":
     settings |= dict.fromkeys(("spark.driver.extraClassPath", "spark.executor.extraClassPath"), ":".join(jars))
     if bigdl:
         settings |= _BIGDL_SETTINGS
+    settings |= of_cluster
     settings |= config.conf
     return SparkConf().setMaster(config.master).setAppName(config.app_name).setAll(list(settings.items()))
 

@@ -12,6 +12,15 @@ Url = Annotated[str, StringConstraints(min_length=1, pattern=r"^(/|\./|\.\./|~/|
 
 ClassName = Literal["qcd", "ttbar", "wjets"]
 
+_DERIVED = {
+    "spark.executor.instances": "executor.instances",
+    "spark.cores.max": "executor.instances",
+    "spark.dynamicAllocation.enabled": "executor.instances",
+    "spark.executor.cores": "executor.cores",
+    "spark.executor.memory": "executor.memory",
+}
+"""Spark properties that follow from keys: BigDL fails, or trains wrongly, where they contradict each other."""
+
 
 class StorageConfig(Section):
     """How s3a:// URLs are reached. Credentials come from the usual AWS environment variables and files."""
@@ -32,19 +41,66 @@ class StorageConfig(Section):
     """How often a request is tried that fails for a passing reason."""
 
 
+class ExecutorConfig(Section):
+    """Executors on Kubernetes. One place sets their number: Spark's and BigDL's settings follow from it."""
+
+    instances: Annotated[int, Field(ge=1, le=10_000)] = 2
+    """Executors, each a pod; `train.batch` must be a multiple of `instances` times `cores`."""
+    cores: Annotated[int, Field(ge=1, le=256)] = 1
+    """Cores of an executor: what its pod requests, and its limit."""
+    memory: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[mg]$")] = "1g"
+    """Heap of an executor. Its pod gets 40% more, at least 512 MiB, for Python and native memory."""
+    pending_timeout: Annotated[int, Field(ge=1, le=86_400)] = 300
+    """Seconds until a run ends whose executors do not all start."""
+
+
+class KubernetesConfig(Section):
+    """Where and how executor pods are made."""
+
+    image: str | None = None
+    """Image of the executors, which must be the driver's own."""
+    namespace: str | None = None
+    """Namespace of the executors; the driver's own where this is empty."""
+    executor_template: str | None = None
+    """File with a pod whose container `executor` is completed by Spark: security context, credentials, node choice."""
+    service_account: Annotated[str, StringConstraints(min_length=1)] = "spark-executor"
+    """Service account of the executors; it needs no rights."""
+    driver_port: Annotated[int, Field(ge=1024, le=65_535)] = 7078
+    """Port of the driver's pod that executors register at."""
+    block_manager_port: Annotated[int, Field(ge=1024, le=65_535)] = 7079
+    """Port of the driver's pod that executors exchange data with."""
+
+
 class SparkConfig(Section):
     """How Spark is started."""
 
     master: Annotated[str, StringConstraints(pattern=r"^(local(\[(\*|[1-9][0-9]*)\])?|spark://.+|k8s://.+)$")] = (
         "local[*]"
     )
-    """Where executors run: local[N], spark://host:port or k8s://…"""
+    """Where executors run: local[N], spark://host:port or k8s://https://kubernetes.default.svc"""
     app_name: str = "hepspark"
     """Name that Spark shows."""
     driver_memory: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[mg]$")] = "3g"
     """Heap of the driver, which in local mode does all the work."""
+    executor: ExecutorConfig = ExecutorConfig()
+    kubernetes: KubernetesConfig = KubernetesConfig()
+    event_log: Url | None = None
+    """Folder for Spark's event logs, which a history server reads; only on Kubernetes."""
     conf: dict[str, str] = {}
     """Further Spark properties, taken as they are."""
+
+    @property
+    def on_kubernetes(self) -> bool:
+        """Whether executors are pods; `executor`, `kubernetes` and `event_log` are read only then."""
+        return self.master.startswith("k8s://")
+
+    @model_validator(mode="after")
+    def _one_place_for_each_fact(self) -> "SparkConfig":
+        if self.on_kubernetes:
+            for name in self.conf:
+                if name in _DERIVED:
+                    raise ValueError(f"{name} in spark.conf is set by spark.{_DERIVED[name]}; set it there alone")
+        return self
 
 
 class SimulateConfig(Section):

@@ -1,7 +1,7 @@
 """`hepspark evaluate`: how well a model does on events it never saw, as JSON and as a report page."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,13 +21,66 @@ from hepspark.report.content import Content, FeatureHistogram, SourceSummary
 from hepspark.report.render import render
 from hepspark.schema import CLASSES, HLF
 from hepspark.scoring import ScoredTestSide, score_test_side
+from hepspark.session import spark_session
 from hepspark.sources import Chunk, Role, Source, check_distinct, open_source
-from hepspark.spark import run_tasks, spark_context
-from hepspark.storage import join, refuse_strangers, store_for
+from hepspark.spark import run_tasks
+from hepspark.storage import check_writable, join, refuse_strangers, store_for
+from hepspark.supervision import UNSUPERVISED, Supervision
 
 
-def run(config: Config) -> dict[str, Any]:
+def check(config: Config, made: Collection[str] = ()) -> None:
+    """Refuse what can be known to fail without reading the data.
+
+    Args:
+        config: What to do.
+        made: URLs that steps before this one will have made; they are not looked at.
+
+    Raises:
+        InputError: a key is not given, the model or its data is not usable, or the output cannot be used.
+    """
+    evaluate, storage = config.evaluate, config.storage
+    output = given(evaluate.output, "evaluate.output")
+    refuse_strangers(output, storage, "evaluate.output", ["report.html", "evaluation.json"])
+    if given(evaluate.model, "evaluate.model") not in made:
+        _sources(artefact.load(evaluate.model or "", storage), evaluate.input, storage)
+    check_writable(output, storage)
+
+
+def finished(config: Config) -> dict[str, Any] | None:
+    """The summary of an evaluation of the same model on the same data, None where none is finished."""
+    evaluate, storage = config.evaluate, config.storage
+    output = given(evaluate.output, "evaluate.output")
+    store, url = store_for(output, storage), join(output, "evaluation.json")
+    if not store.exists(url):
+        return None
+    model = artefact.load(given(evaluate.model, "evaluate.model"), storage)
+    try:
+        content = json.loads(store.read(url))
+        same = {
+            "model": model.url,
+            "trained": str(model.summary.get("finished", "")),
+            "signal": evaluate.signal,
+            "version": __version__,
+        }
+        of_sources = [source["fingerprint"] for source in content["sources"]]
+        if any(content[key] != value for key, value in same.items()) or of_sources != [
+            source.fingerprint for source in _sources(model, evaluate.input, storage)
+        ]:
+            return None
+        points = [point["background_efficiency"] for point in content["metrics"]["working_points"]]
+        if list(dict.fromkeys(points)) != list(dict.fromkeys(evaluate.background_efficiencies)):
+            return None
+        return _summary(output, content)
+    except (ValueError, KeyError, TypeError):
+        return None  # of another version: it is made again
+
+
+def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, Any]:
     """Score the test side and write `evaluation.json` and `report.html`.
+
+    Args:
+        config: What to do.
+        supervision: Who may stop it.
 
     Returns:
         Where both are, the events of each class, the accuracy, and the AUC of each class against the rest.
@@ -36,13 +89,14 @@ def run(config: Config) -> dict[str, Any]:
         InputError: the model or the data is not usable, or a class has no test event.
     """
     evaluate, storage = config.evaluate, config.storage
+    check(config)
+    supervision.begin(config)
     output = given(evaluate.output, "evaluate.output")
-    refuse_strangers(output, storage, "evaluate.output", ["report.html", "evaluation.json"])
     model = artefact.load(given(evaluate.model, "evaluate.model"), storage)
     sources = _sources(model, evaluate.input, storage)
     axes = for_features(model.scaler.mean, model.scaler.width)
     chunks = [chunk for source in sources for chunk in source.chunks]
-    with spark_context(config.spark) as context:
+    with spark_session(config, supervision) as context:
         scored = run_tasks(
             context, partial(score_test_side, model, axes, storage), chunks, "Scoring test events", "files"
         )
@@ -128,16 +182,22 @@ def _describe(network: Network) -> str:
 def _write(content: Content, output: str, storage: StorageConfig) -> dict[str, Any]:
     store = store_for(output, storage)
     report, evaluation = join(output, "report.html"), join(output, "evaluation.json")
+    found = content.as_json()
     store.write(report, render(content).encode())
-    store.write(evaluation, json.dumps(content.as_json(), indent=1, allow_nan=False).encode())
+    store.write(evaluation, json.dumps(found, indent=1, allow_nan=False).encode())
     measured = content.metrics
     areas = ", ".join(f"{roc.signal} {roc.auc:.4f}" for roc in measured.one_vs_rest)
     say(f"AUC against the rest: {areas}; accuracy {measured.accuracy.value:.4f}")
     say(f"Report: {report}")
+    return _summary(output, found)
+
+
+def _summary(output: str, content: dict[str, Any]) -> dict[str, Any]:
+    measured = content["metrics"]
     return {
-        "report": report,
-        "evaluation": evaluation,
-        "events": dict(zip(CLASSES, measured.events, strict=True)),
-        "accuracy": measured.accuracy.value,
-        "auc": {roc.signal: roc.auc for roc in measured.one_vs_rest},
+        "report": join(output, "report.html"),
+        "evaluation": join(output, "evaluation.json"),
+        "events": dict(zip(CLASSES, measured["events"], strict=True)),
+        "accuracy": measured["accuracy"]["value"],
+        "auc": {roc["signal"]: roc["auc"] for roc in measured["one_vs_rest"]},
     }

@@ -15,16 +15,35 @@ from hepspark.parts import SPLITS, Range, Settings, Written, write_part
 from hepspark.progress import say
 from hepspark.rootfile import BadFileError
 from hepspark.schema import CLASSES, DATASET_SCHEMA, NO_LABEL
-from hepspark.spark import run_tasks, spark_context
-from hepspark.storage import join, name_of, refuse_strangers, store_for
+from hepspark.session import spark_session
+from hepspark.spark import run_tasks
+from hepspark.storage import check_writable, join, name_of, refuse_strangers, store_for
+from hepspark.supervision import UNSUPERVISED, Supervision
 from hepspark.versions import versions
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
 
-def run(config: Config) -> dict[str, Any]:
+def check(config: Config) -> None:
+    """Refuse what can be known to fail without reading a file.
+
+    Raises:
+        InputError: a key is not given, no file is there, or the output cannot be used.
+    """
+    ingest, storage = config.ingest, config.storage
+    output = given(ingest.output, "ingest.output")
+    _existing(output, ingest, storage)
+    inputs.resolve(given(ingest.input, "ingest.input"), storage)
+    check_writable(output, storage)
+
+
+def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, Any]:
     """Add ROOT files to a data set, which appears or changes when all are done, or not at all.
+
+    Args:
+        config: What to do.
+        supervision: Who may stop it.
 
     Raises:
         InputError: a file, the configuration or what lies at the output is wrong.
@@ -32,11 +51,13 @@ def run(config: Config) -> dict[str, Any]:
     """
     started = time.monotonic()
     ingest, storage = config.ingest, config.storage
+    check(config)
+    supervision.begin(config)
     output = given(ingest.output, "ingest.output")
     existing = _existing(output, ingest, storage)
-    sources = inputs.resolve(given(ingest.input, "ingest.input"), storage)
+    sources = inputs.resolve(ingest.input, storage)
     skip = ingest.on_bad_file == "skip"
-    with spark_context(config.spark) as context:
+    with spark_session(config, supervision) as context:
         found = run_tasks(context, partial(inputs.examine, storage, skip), sources, "Looking at files", "files")
         chosen = inputs.choose(found, existing.manifest.inputs if existing else (), skip=skip)
         added, damaged = _process(context, chosen.new, output, ingest, storage)

@@ -12,7 +12,7 @@ Columns of a part: `file_id` and `entry` name the event, `label` is its class (n
 import hashlib
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -27,9 +27,11 @@ from hepspark.model.artefact import Model
 from hepspark.progress import say
 from hepspark.schema import CLASSES, NO_LABEL
 from hepspark.scoring import score_chunk
-from hepspark.sources import Chunk, check_distinct, open_source
-from hepspark.spark import run_tasks, spark_context
-from hepspark.storage import join, name_of, refuse_strangers, store_for
+from hepspark.session import spark_session
+from hepspark.sources import Chunk, Source, check_distinct, open_source
+from hepspark.spark import run_tasks
+from hepspark.storage import check_writable, join, name_of, refuse_strangers, store_for
+from hepspark.supervision import UNSUPERVISED, Supervision
 from hepspark.versions import versions
 
 SCHEMA: Final = 1
@@ -51,8 +53,43 @@ COLUMNS: Final = pa.schema(
 _OWN = "scores-"
 
 
-def run(config: Config) -> dict[str, Any]:
+def check(config: Config, made: Collection[str] = ()) -> None:
+    """Refuse what can be known to fail without reading the data.
+
+    Args:
+        config: What to do.
+        made: URLs that steps before this one will have made; they are not looked at.
+
+    Raises:
+        InputError: a key is not given, the model or the data is not usable, or the output cannot be used.
+    """
+    predict, storage = config.predict, config.storage
+    output = given(predict.output, "predict.output")
+    for url in given(predict.input, "predict.input"):
+        if url not in made:
+            open_source(url, storage)
+    if given(predict.model, "predict.model") not in made:
+        artefact.load(predict.model or "", storage)
+    check_writable(output, storage)
+
+
+def finished(config: Config) -> dict[str, Any] | None:
+    """The summary of finished scores of the same model and events, None where none are finished.
+
+    Raises:
+        InputError: see `run`.
+    """
+    model, sources, output = _asked(config)
+    manifest = _finished(output, _identity(model, sources), config.storage)
+    return _summary(output, manifest, unchanged=True) if manifest else None
+
+
+def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, Any]:
     """Score every event of the input, labelled or not, of both sides.
+
+    Args:
+        config: What to do.
+        supervision: Who may stop it.
 
     Returns:
         Where the scores are, how many, and whether they were there before.
@@ -61,26 +98,22 @@ def run(config: Config) -> dict[str, Any]:
         InputError: the model or the data is not usable, or the output holds something else.
         RunError: another run finished the same output meanwhile.
     """
-    predict, storage = config.predict, config.storage
-    output = given(predict.output, "predict.output")
-    urls = given(predict.input, "predict.input")
-    model = artefact.load(given(predict.model, "predict.model"), storage)
-    sources = [open_source(url, storage) for url in urls]
-    check_distinct(sources, "predict.input")
-    identity: dict[str, Any] = {
-        "schema_version": SCHEMA,
-        "model_fingerprint": fingerprint(model),
-        "source_fingerprints": [source.fingerprint for source in sources],
-    }
-    finished = _finished(output, identity, storage)
-    if finished:
-        say(f"{output}: these scores are there already")
-        return _summary(output, finished, unchanged=True)
+    check(config)
+    done = finished(config)
+    if not done:
+        supervision.begin(config)
+        done = finished(config)  # an earlier driver may have finished it meanwhile
+    if done:
+        say(f"{done['output']}: these scores are there already")
+        return done
+    storage = config.storage
+    model, sources, output = _asked(config)
+    identity = _identity(model, sources)
     tasks = [
         (chunk, f"{_OWN}{identity['model_fingerprint'][:12]}-{number:05d}.parquet")
         for number, chunk in enumerate(chunk for source in sources for chunk in source.chunks)
     ]
-    with spark_context(config.spark) as context:
+    with spark_session(config, supervision) as context:
         parts = run_tasks(context, partial(_score, model, output, storage), tasks, "Scoring events", "files")
     _remove_leftovers(output, parts, storage)
     manifest = identity | {
@@ -95,6 +128,25 @@ def run(config: Config) -> dict[str, Any]:
         raise RunError(f"{target}: another run finished here meanwhile; choose another predict.output or keep that one")
     say(f"{manifest['rows']:,} events scored to {output}")
     return _summary(output, manifest, unchanged=False)
+
+
+def _asked(config: Config) -> tuple[Model, list[Source], str]:
+    """Model, data and output."""
+    predict, storage = config.predict, config.storage
+    output = given(predict.output, "predict.output")
+    urls = given(predict.input, "predict.input")
+    model = artefact.load(given(predict.model, "predict.model"), storage)
+    sources = [open_source(url, storage) for url in urls]
+    check_distinct(sources, "predict.input")
+    return model, sources, output
+
+
+def _identity(model: Model, sources: Sequence[Source]) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA,
+        "model_fingerprint": fingerprint(model),
+        "source_fingerprints": [source.fingerprint for source in sources],
+    }
 
 
 def fingerprint(model: Model) -> str:

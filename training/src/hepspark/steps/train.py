@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -14,25 +16,74 @@ from hepspark import dataset
 from hepspark.config import Config, SparkConfig, StorageConfig, TrainConfig, given
 from hepspark.errors import HepsparkError, RunError, first_line, told_by_executor
 from hepspark.model import artefact, scaler
+from hepspark.model.bigdl import Trainer, check_batch, check_parallelism
 from hepspark.model.inference import accuracy, cross_entropy, log_probabilities
 from hepspark.model.network import NETWORKS, Floats, initial_weights
 from hepspark.model.optimizer import fresh
 from hepspark.progress import Tracker, say, track
 from hepspark.run import commits, plan, shards
 from hepspark.run.plan import Plan, PlannedSource
+from hepspark.session import spark_session
 from hepspark.sources import Role, Source, check_distinct, open_source
-from hepspark.spark import run_tasks, spark_context
+from hepspark.spark import run_tasks
 from hepspark.storage import check_conditional_writes, join, refuse_strangers, store_for
+from hepspark.supervision import UNSUPERVISED, Supervision
 from hepspark.versions import versions
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
-    from hepspark.model.bigdl import Trainer
+
+def check(config: Config, made: Collection[str] = ()) -> None:
+    """Refuse what can be known to fail without Spark.
+
+    Args:
+        config: What to do.
+        made: URLs that steps before this one will have made; they are not looked at.
+
+    Raises:
+        InputError: a key is not given, the data, the output or the batch size is not usable, or the store cannot
+            hold commits.
+    """
+    train, storage = config.train, config.storage
+    output = given(train.output, "train.output")
+    given(train.input, "train.input")
+    planned = plan.load_plan(output, storage)
+    if planned:
+        plan.check_same(output, planned, train)
+        if finished(config):
+            return
+    else:
+        refuse_strangers(output, storage, "train.output", ["shards/*/*.parquet"])
+    parallelism = _parallelism(_fitting(config.spark, train.batch))
+    if parallelism:
+        check_batch(train.batch, *parallelism)
+    if not planned:
+        _sources(train, storage, made)
+    check_conditional_writes(output, storage)
 
 
-def run(config: Config) -> dict[str, Any]:
+def finished(config: Config) -> dict[str, Any] | None:
+    """The summary of a run that is complete, None where it is not."""
+    output = given(config.train.output, "train.output")
+    url = join(output, "model")
+    if not is_planned(config) or not artefact.exists(url, config.storage):
+        return None
+    return artefact.load(url, config.storage).summary
+
+
+def is_planned(config: Config) -> bool:
+    """Whether the run has its own copy of its data, and so needs the inputs no more."""
+    output = given(config.train.output, "train.output")
+    return store_for(output, config.storage).exists(join(output, plan.PLAN))
+
+
+def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, Any]:
     """Train, or continue, or tell that it is done.
+
+    Args:
+        config: What to do.
+        supervision: Who may stop it, between two steps.
 
     Returns:
         The model's URL, the counts of its data and its final metrics.
@@ -41,27 +92,26 @@ def run(config: Config) -> dict[str, Any]:
         InputError: the data, the output or the batch size is not usable.
         RunError: a step failed; the commit before it stands.
     """
+    check(config)
     train = config.train
     output = given(train.output, "train.output")
-    given(train.input, "train.input")
-    model_url = join(output, "model")
+    done = finished(config)
+    if not done:
+        supervision.begin(config)
+        done = finished(config)  # an earlier driver may have finished it meanwhile
     planned = plan.load_plan(output, config.storage)
     if planned:
         plan.check_same(output, planned, train)
         _tell_of_changes(output, planned, config.storage)
-        if artefact.exists(model_url, config.storage):
-            say(f"{output}: this run is complete")
-            return artefact.load(model_url, config.storage).summary
-    else:
-        refuse_strangers(output, config.storage, "train.output", ["shards/*/*.parquet"])
-    with spark_context(_fitting(config.spark, train.batch), bigdl=True) as context:
-        from hepspark.model.bigdl import check_parallelism
-
+    if done:
+        say(f"{output}: this run is complete")
+        return done
+    fitting = config.model_copy(update={"spark": _fitting(config.spark, train.batch)})
+    with spark_session(fitting, supervision, bigdl=True) as context:
         check_parallelism(train.batch)
-        check_conditional_writes(output, config.storage)
         planned = planned or _freeze(context, output, train, config.storage)
-        commit = _train(context, output, planned, config.storage)
-    return _save(model_url, planned, commit, config.storage)
+        commit = _train(context, output, planned, config.storage, supervision)
+    return _save(join(output, "model"), planned, commit, config.storage)
 
 
 def _tell_of_changes(output: str, planned: Plan, storage: StorageConfig) -> None:
@@ -84,6 +134,14 @@ def _fitting(config: SparkConfig, batch: int) -> SparkConfig:
         return config
     cores = next(n for n in range(len(os.sched_getaffinity(0)), 0, -1) if batch % n == 0)
     return config.model_copy(update={"master": f"local[{cores}]"})
+
+
+def _parallelism(config: SparkConfig) -> tuple[int, int] | None:
+    """Executors and cores of each, as BigDL will count them; None where only the running Spark tells."""
+    if config.on_kubernetes:
+        return config.executor.instances, config.executor.cores
+    local = re.fullmatch(r"local(?:\[(\d+)\])?", config.master)
+    return (1, int(local[1] or 1)) if local else None
 
 
 def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: StorageConfig) -> Plan:
@@ -113,15 +171,17 @@ def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: S
     return frozen
 
 
-def _sources(train: TrainConfig, storage: StorageConfig) -> list[Source]:
+def _sources(train: TrainConfig, storage: StorageConfig, made: Collection[str] = ()) -> list[Source]:
     role: Role = "train" if train.test_input else "split"
-    sources = [open_source(url, storage, role) for url in train.input]
-    sources += [open_source(url, storage, "test") for url in train.test_input]
+    sources = [open_source(url, storage, role) for url in train.input if url not in made]
+    sources += [open_source(url, storage, "test") for url in train.test_input if url not in made]
     check_distinct(sources, "train.input and train.test_input")
     return sources
 
 
-def _train(context: "SparkContext", output: str, frozen: Plan, storage: StorageConfig) -> commits.Commit:
+def _train(
+    context: "SparkContext", output: str, frozen: Plan, storage: StorageConfig, supervision: Supervision
+) -> commits.Commit:
     generation = commits.take_generation(output, storage)
     events = sum(shard.rows for shard in frozen.shards)
     say(
@@ -138,7 +198,7 @@ def _train(context: "SparkContext", output: str, frozen: Plan, storage: StorageC
             if commit.step:
                 say(f"Continuing after step {commit.step} of {frozen.steps}")
             try:
-                return _steps(context, output, frozen, commit, storage, tracker)
+                return _steps(context, output, frozen, commit, storage, tracker, supervision)
             except commits.StaleError:
                 say("An older driver of this run committed meanwhile; going on from there")
 
@@ -155,24 +215,25 @@ def _steps(
     commit: commits.Commit,
     storage: StorageConfig,
     tracker: Tracker,
+    supervision: Supervision,
 ) -> commits.Commit:
     if commit.step and commit.step % frozen.steps_per_epoch == 0:
         _report(output, commit, frozen, storage)  # which a driver that ended right after its commit did not do
     if commit.finished:
         return commit
-    from hepspark.model.bigdl import Trainer
-
     load = shards.loader(output, frozen.shards, frozen.scaler, storage)
     trainer = Trainer(context, frozen.network, commit.state, frozen.rates, frozen.config.batch, load)
     while not commit.finished:
-        commit = _step(context, output, frozen, commit, trainer, storage)
-        commits.write(output, commit, storage)
+        with supervision.unbroken():
+            commit = _step(context, output, frozen, commit, trainer, storage)
+            commits.write(output, commit, storage)
         rows, last = commit.steps[-1]["events"], commit.steps[-1]
         tracker.advance(
             rows, f"epoch {last['epoch']} loss {last['loss']:.4f} {last['events_per_second']:,.0f} events/s"
         )
         if commit.step % frozen.steps_per_epoch == 0:
-            _report(output, commit, frozen, storage)
+            supervision.event("Epoch", _report(output, commit, frozen, storage))
+        supervision.stop_if_asked()
     return commit
 
 
@@ -181,7 +242,7 @@ def _step(
     output: str,
     frozen: Plan,
     before: commits.Commit,
-    trainer: "Trainer",
+    trainer: Trainer,
     storage: StorageConfig,
 ) -> commits.Commit:
     index = before.step
@@ -261,14 +322,15 @@ def _score(
     return rows, cross_entropy(log_p, labels) * rows, accuracy(log_p, labels) * rows
 
 
-def _report(output: str, commit: commits.Commit, frozen: Plan, storage: StorageConfig) -> None:
-    """Tell of a finished epoch, and bring metrics.jsonl up to it."""
+def _report(output: str, commit: commits.Commit, frozen: Plan, storage: StorageConfig) -> str:
+    """Tell of a finished epoch, and bring metrics.jsonl up to it; returns what was told."""
     epoch = commit.epochs[-1]
-    say(
+    told = (
         f"Epoch {epoch['epoch']} of {frozen.config.epochs}: "
         f"loss {epoch['loss']:.4f}, accuracy {epoch['accuracy']:.4f}; validation loss {epoch['validation_loss']:.4f}, "
         f"accuracy {epoch['validation_accuracy']:.4f}; {epoch['events_per_second']:,.0f} events/s"
     )
+    say(told)
     url = join(output, "metrics.jsonl")
     store = store_for(output, storage)
     lines = store.read(url).decode().splitlines() if store.exists(url) else []
@@ -276,6 +338,7 @@ def _report(output: str, commit: commits.Commit, frozen: Plan, storage: StorageC
     earlier = [line for line in lines if json.loads(line)["epoch"] < epoch["epoch"]]
     own = [json.dumps(record) for record in (*commit.steps, epoch)]
     store.write(url, "".join(f"{line}\n" for line in (*earlier, *own)).encode())
+    return told
 
 
 def _save(url: str, frozen: Plan, commit: commits.Commit, storage: StorageConfig) -> dict[str, Any]:

@@ -23,6 +23,7 @@ __all__ = [
     "Entry",
     "Store",
     "check_conditional_writes",
+    "check_writable",
     "checksum",
     "is_s3",
     "join",
@@ -62,6 +63,18 @@ def refuse_strangers(url: str, config: StorageConfig, key: str, own: Sequence[st
         raise InputError(
             f"{url}: is in use by something else (there is {strange[0]}); choose another {key}, or empty it"
         )
+
+
+def check_writable(url: str, config: StorageConfig) -> None:
+    """Refuse an output in S3 that cannot be written to, before long work is done for it.
+
+    Raises:
+        InputError: there is no such bucket, or no right to write to it.
+    """
+    if is_s3(url):
+        store, probe = store_for(url, config), join(url, f"{TEMPORARY}probe-{uuid.uuid4().hex}")
+        store.write(probe, b"probe")
+        store.delete(probe)
 
 
 def check_conditional_writes(url: str, config: StorageConfig) -> None:

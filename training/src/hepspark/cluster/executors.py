@@ -1,0 +1,151 @@
+"""Waits for a run's executors, and tells what keeps them from starting."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hepspark.cluster.client import ApiError, Cluster, Object
+from hepspark.errors import RunError
+
+_POLL_SECONDS = 1.0
+QUIET_SECONDS = 10.0
+"""What passes by itself within this time is not worth a word."""
+_STARTING = ("ContainerCreating", "PodInitializing")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What keeps an executor's pod from running."""
+
+    pod: str
+    reason: str
+    message: str
+    at_once: bool
+    """Whether waiting does not help, so that it is told without delay."""
+
+    def __str__(self) -> str:
+        return f"executor pod {self.pod}: {self.reason}" + (f": {self.message}" if self.message else "")
+
+
+def problems(pods: Sequence[Object]) -> list[Problem]:
+    """What is wrong with pods, one finding for each that does not run."""
+    return [found for pod in pods if (found := _problem(pod))]
+
+
+def _problem(pod: Object) -> Problem | None:
+    name, status = pod["metadata"]["name"], pod.get("status") or {}
+    for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
+        state = container.get("state") or {}
+        if waiting := state.get("waiting"):
+            reason = waiting.get("reason") or "Waiting"
+            return Problem(name, reason, waiting.get("message") or "", at_once=reason not in _STARTING)
+        ended = state.get("terminated")
+        if ended and (ended.get("exitCode") or status.get("phase") == "Failed"):
+            code = f"exit code {ended.get('exitCode')}"
+            reason = ended.get("reason") or "Error"
+            return Problem(name, reason, ended.get("message") or code, at_once=True)
+    phase = status.get("phase")
+    if phase == "Failed":
+        return Problem(name, status.get("reason") or "Failed", status.get("message") or "", at_once=True)
+    if phase != "Pending":
+        return None
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            reason = condition.get("reason") or "Unschedulable"
+            return Problem(name, reason, condition.get("message") or "", at_once=False)
+    return Problem(name, "Pending", "no scheduler has placed it yet", at_once=False)
+
+
+_REMEDIES = {
+    "Unschedulable": "take fewer or smaller executors (spark.executor.instances, cores, memory), or ask the operator "
+    "for more nodes",
+    "ErrImagePull": "correct spark.kubernetes.image, or make the image available to the nodes",
+    "ImagePullBackOff": "correct spark.kubernetes.image, or make the image available to the nodes",
+    "InvalidImageName": "correct spark.kubernetes.image",
+    "CreateContainerConfigError": "create the Secret or ConfigMap that the executor's pod template names",
+    "OOMKilled": "set a larger spark.executor.memory",
+}
+
+
+def remedy(problem: Problem) -> str:
+    """What to do about it."""
+    return _REMEDIES.get(problem.reason, f"see kubectl describe pod {problem.pod}")
+
+
+def wait(
+    cluster: Cluster,
+    selector: str,
+    wanted: int,
+    registered: Callable[[], int],
+    refused: Callable[[], str | None],
+    tell: Callable[[str], None],
+    timeout: float,
+    quiet_seconds: float = QUIET_SECONDS,
+) -> None:
+    """Wait until all executors are there; tell each reason that keeps one away, once.
+
+    Args:
+        cluster: Their namespace.
+        selector: Labels of their pods.
+        wanted: How many there are to be.
+        registered: How many have registered with the driver.
+        refused: Why the API server takes no executor pod; asked when too few appear.
+        tell: Called with what keeps a pod from running.
+        timeout: Seconds to wait at most.
+        quiet_seconds: How long a pod may be in a state that passes by itself before it is told.
+
+    Raises:
+        RunError: they are not all there in time, or Spark has ended.
+    """
+    start = time.monotonic()
+    told: set[tuple[str, str]] = set()
+    waiting_since: dict[tuple[str, str], float] = {}
+    last: Problem | None = None
+    no_pods: str | None = None
+    there = 0
+    while True:
+        there = _registered(registered, last)
+        if there >= wanted:
+            return
+        pods = _pods(cluster, selector)
+        now = time.monotonic()
+        found = problems(pods or ())
+        for problem in found:
+            since = waiting_since.setdefault((problem.pod, problem.reason), now)
+            if (problem.at_once or now - since >= quiet_seconds) and (problem.reason, problem.message) not in told:
+                told.add((problem.reason, problem.message))
+                tell(f"{problem}; {remedy(problem)}")
+            last = problem
+        if not found and pods:
+            last = None
+        if pods is not None and len(pods) < wanted - there and now - start >= quiet_seconds and no_pods is None:
+            no_pods = refused() or ""
+            tell(_too_few(len(pods), wanted, no_pods))
+        if now - start >= timeout:
+            reason = f"{last}; {remedy(last)}" if last else _too_few(len(pods or ()), wanted, no_pods or "")
+            raise RunError(
+                f"{there} of {wanted} executors were there after {timeout:g} s (spark.executor.pending_timeout): "
+                f"{reason}"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _too_few(pods: int, wanted: int, refused: str) -> str:
+    why = refused or "Spark could not create them, or they ended at once; the driver's log and kubectl get events tell"
+    return f"{pods} of {wanted} executor pods are there: {why}"
+
+
+def _registered(registered: Callable[[], int], last: Problem | None) -> int:
+    try:
+        return registered()
+    except Exception as error:
+        # Spark ends itself when executors fail again and again; all that py4j can tell is a broken connection.
+        reason = f"the last of them: {last}; {remedy(last)}" if last else "kubectl get events tells why"
+        raise RunError(f"Spark ended while its executors started, as they failed repeatedly; {reason}") from error
+
+
+def _pods(cluster: Cluster, selector: str) -> list[Object] | None:
+    try:
+        return cluster.objects("pods", selector)
+    except ApiError:
+        return None

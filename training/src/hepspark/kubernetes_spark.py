@@ -1,0 +1,174 @@
+"""What Spark must be told so that its executors are pods and its driver is the pod this process runs in."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hepspark.config import SparkConfig, StorageConfig, given
+from hepspark.errors import InputError
+
+RUN_LABEL = "hepspark/run"
+"""Label of every Job and pod of a run; its value is the run's name."""
+
+EXECUTOR_CONTAINER = "executor"
+"""Name of the container in an executor's pod, and in its template."""
+
+_MIB = 1 << 20
+_UNITS = {"m": 1, "g": 1024}
+
+
+@dataclass(frozen=True)
+class DriverPod:
+    """The pod this process runs in, as the downward API tells it."""
+
+    name: str
+    namespace: str
+    ip: str
+    run: str | None
+    """Name of the run, where the pod is one of a run."""
+
+
+def driver_pod(environment: Mapping[str, str] = os.environ) -> DriverPod:
+    """The pod this process runs in.
+
+    Raises:
+        InputError: the environment does not tell.
+    """
+    lacking = [name for name in ("POD_NAME", "POD_NAMESPACE", "POD_IP") if not environment.get(name)]
+    if lacking:
+        raise InputError(
+            f"spark.master is k8s://…, but {', '.join(lacking)} is not set: the driver must run in a pod that has it "
+            "from the downward API (metadata.name, metadata.namespace, status.podIP); elsewhere use local[*]"
+        )
+    return DriverPod(
+        environment["POD_NAME"],
+        environment["POD_NAMESPACE"],
+        environment["POD_IP"],
+        environment.get("HEPSPARK_RUN") or None,
+    )
+
+
+@dataclass(frozen=True)
+class ExecutorMemory:
+    """Memory of one executor's pod, in MiB."""
+
+    heap: int
+    overhead: int
+    """For Python's workers and native memory."""
+
+    @property
+    def total(self) -> int:
+        """What the pod requests, and its limit."""
+        return self.heap + self.overhead
+
+    @property
+    def total_bytes(self) -> int:
+        """The same in bytes."""
+        return self.total * _MIB
+
+
+def executor_memory(config: SparkConfig) -> ExecutorMemory:
+    """Memory of one executor's pod."""
+    text = config.executor.memory
+    heap = int(text[:-1]) * _UNITS[text[-1]]
+    return ExecutorMemory(heap, max(-(-2 * heap // 5), 512))
+
+
+def describe(config: SparkConfig) -> str:
+    """What a run takes of the cluster, in one line."""
+    executor, memory = config.executor, executor_memory(config)
+    each = "" if executor.instances == 1 else " each"
+    return (
+        f"{executor.instances} executor{'s' * (executor.instances != 1)} of {executor.cores} "
+        f"core{'s' * (executor.cores != 1)} and {mebibytes(memory.total)}{each} ({mebibytes(memory.heap)} heap, "
+        f"{mebibytes(memory.overhead)} for Python and native memory); driver with {config.driver_memory} heap"
+    )
+
+
+def mebibytes(amount: int) -> str:
+    """An amount of memory for people: "512 MiB", "1.5 GiB"."""
+    return f"{amount} MiB" if amount < 1024 else f"{amount / 1024:.4g} GiB"
+
+
+def properties(config: SparkConfig, storage: StorageConfig, pod: DriverPod) -> dict[str, str]:
+    """Spark's properties, but those that hold for every master.
+
+    Raises:
+        InputError: no image is given.
+    """
+    executor, kubernetes, memory = config.executor, config.kubernetes, executor_memory(config)
+    total_cores = executor.instances * executor.cores
+    settings = {
+        # Executors connect to the pod's address; inside it, the driver listens wherever the pod has one.
+        "spark.driver.host": pod.ip,
+        "spark.driver.bindAddress": "0.0.0.0",  # noqa: S104 (a pod's own network)
+        "spark.driver.port": str(kubernetes.driver_port),
+        "spark.driver.blockManager.port": str(kubernetes.block_manager_port),
+        # Executors belong to this pod, so that they go with it.
+        "spark.kubernetes.driver.pod.name": pod.name,
+        "spark.kubernetes.namespace": kubernetes.namespace or pod.namespace,
+        "spark.kubernetes.container.image": given(kubernetes.image, "spark.kubernetes.image"),
+        "spark.kubernetes.authenticate.executor.serviceAccountName": kubernetes.service_account,
+        "spark.executor.instances": str(executor.instances),
+        "spark.executor.cores": str(executor.cores),
+        # Spark does not read it here, but BigDL takes the number of executors from it.
+        "spark.cores.max": str(total_cores),
+        "spark.default.parallelism": str(total_cores),
+        "spark.dynamicAllocation.enabled": "false",
+        # A limit beside the request: quotas may ask for one, and such pods are the last to be evicted.
+        "spark.kubernetes.executor.request.cores": str(executor.cores),
+        "spark.kubernetes.executor.limit.cores": str(executor.cores),
+        "spark.executor.memory": f"{memory.heap}m",
+        "spark.executor.memoryOverhead": f"{memory.overhead}m",
+        # The driver waits for its executors itself, and tells what keeps them from starting.
+        "spark.scheduler.maxRegisteredResourcesWaitingTime": "1ms",
+        # A lost executor is noticed in seconds; the step it broke is repeated from its commit.
+        "spark.kubernetes.executor.apiPollingInterval": "3s",
+        "spark.kubernetes.executor.missingPodDetectDelta": "3s",
+        "spark.shuffle.io.maxRetries": "1",
+        # Ports of pods are open to others wherever network policies are not enforced.
+        "spark.authenticate": "true",
+    }
+    if kubernetes.executor_template:
+        settings |= {
+            "spark.kubernetes.executor.podTemplateFile": kubernetes.executor_template,
+            "spark.kubernetes.executor.podTemplateContainerName": EXECUTOR_CONTAINER,
+        }
+    if pod.run:
+        settings[f"spark.kubernetes.executor.label.{RUN_LABEL}"] = pod.run
+    if config.event_log:
+        settings |= _event_log(config.event_log, storage)
+    return settings
+
+
+def s3a_url(url: str) -> str:
+    """A URL as Hadoop knows it: s3:// is the same as s3a:// for us, but not for it."""
+    return url if "://" not in url else f"s3a://{url.partition('://')[2]}"
+
+
+def _event_log(url: str, storage: StorageConfig) -> dict[str, str]:
+    settings = {
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": s3a_url(url),
+        # An object appears when it is closed: in pieces, a history server sees a run while it goes on.
+        "spark.eventLog.rolling.enabled": "true",
+        "spark.eventLog.rolling.maxFileSize": "10m",
+    }
+    if "://" not in url:
+        return settings
+    endpoint = storage.endpoint or os.environ.get("AWS_ENDPOINT_URL")
+    region = storage.region or os.environ.get("AWS_REGION") or "us-east-1"
+    s3a = {
+        "endpoint.region": region,
+        "path.style.access": str(storage.path_style).lower(),
+        "aws.credentials.provider": "com.amazonaws.auth.EnvironmentVariableCredentialsProvider",
+        "connection.timeout": str(round(storage.read_timeout * 1000)),
+        "connection.establish.timeout": str(round(storage.connect_timeout * 1000)),
+        "attempts.maximum": str(storage.attempts),
+    }
+    if endpoint:
+        s3a |= {
+            "endpoint": endpoint,
+            "connection.ssl.enabled": str(not endpoint.startswith("http://")).lower(),
+        }
+    return settings | {f"spark.hadoop.fs.s3a.{name}": value for name, value in s3a.items()}

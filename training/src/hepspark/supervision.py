@@ -1,0 +1,129 @@
+"""How work is told to stop, and tells how it fares: the narrow seam between the steps and what runs them.
+
+A step gets a `Supervision`. On one machine that is SIGTERM's handler or nothing at all; in a Job of Kubernetes it is
+the run's Lease and Events too (`hepspark.cluster.driver`).
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import FrameType
+from typing import Protocol
+
+from hepspark.config import Config
+from hepspark.errors import HepsparkError, TerminatedError
+
+
+class Supervision(Protocol):
+    """What a step asks and tells."""
+
+    def begin(self, config: Config) -> None:
+        """Become the one driver of this run, and wait until an earlier one has ended.
+
+        Called when all that can be checked without Spark is checked, and before anything is read that an earlier
+        driver may still change. More than one call does no more than one.
+
+        Raises:
+            HandedOverError: a newer submission of the run is there.
+        """
+
+    def unbroken(self) -> AbstractContextManager[None]:
+        """Work inside goes on when it is asked to stop; `stop_if_asked` is to follow soon."""
+
+    def stop_if_asked(self) -> None:
+        """End here, where nothing is lost, if that was asked for.
+
+        Raises:
+            TerminatedError: this process is to end.
+            HandedOverError: another driver goes on with the run.
+        """
+
+    def event(self, reason: str, message: str, *, warning: bool = False) -> None:
+        """Tell those who watch the run; never fails."""
+
+
+class Unsupervised:
+    """Nobody stops the work or watches it: a notebook, a test."""
+
+    def begin(self, config: Config) -> None:
+        """Nothing."""
+
+    def unbroken(self) -> AbstractContextManager[None]:
+        """Nothing."""
+        return nullcontext()
+
+    def stop_if_asked(self) -> None:
+        """Nothing."""
+
+    def event(self, reason: str, message: str, *, warning: bool = False) -> None:
+        """Nothing."""
+
+
+UNSUPERVISED = Unsupervised()
+
+
+class Stop(Unsupervised):
+    """Ends the main thread's work when somebody asks: at once, or where the work allows it.
+
+    Outside of `unbroken` nothing is half done that could not be done again, so that there the work ends at once.
+    """
+
+    def __init__(self) -> None:
+        self._asked: HepsparkError | None = None
+        self._protected = False
+        self._signals = 0
+
+    def ask(self, why: HepsparkError) -> None:
+        """Ask the main thread to end with an error; from any thread. The first reason stays."""
+        self._asked = self._asked or why
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    @contextmanager
+    def unbroken(self) -> Iterator[None]:
+        """See `Supervision`. A second SIGTERM breaks even this off; commits make that safe."""
+        before, self._protected = self._protected, True
+        try:
+            yield
+        finally:
+            self._protected = before
+
+    def stop_if_asked(self) -> None:
+        """See `Supervision`."""
+        if self._asked:
+            raise self._asked
+
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+        """Handle SIGTERM, and SIGUSR1 by which `ask` wakes the main thread."""
+        if number == signal.SIGTERM:
+            self._signals += 1
+            self._asked = self._asked or TerminatedError(
+                "ended by SIGTERM; all that was committed stays, and the same command goes on from there"
+            )
+        if self._asked and (not self._protected or self._signals > 1):
+            self._protected = True  # what cleans up now is not broken off by the next request
+            quieten_py4j()
+            raise self._asked
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """A `Stop` that SIGTERM asks, while the block runs."""
+    stop = Stop()
+    before = {number: signal.signal(number, stop.on_signal) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def quieten_py4j() -> None:
+    """Py4j would tell of the call that is broken off, in several messages with stack traces."""
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_is_not_of_py4j)
+
+
+def _is_not_of_py4j(record: logging.LogRecord) -> bool:
+    return "py4j" not in record.pathname

@@ -21,6 +21,6 @@ def pytest_collection_modifyitems(items):
 
     Workers take files from the front, so that no worker is left with a long one at the end.
     """
-    with_minio = {item.path for item in items if "minio" in item.fixturenames}
+    with_minio = {item.path for item in items if "minio_binary" in item.fixturenames}
     rank = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (item.path in with_minio, rank.get(item.path.stem, len(rank))))

@@ -13,4 +13,4 @@ compile --only-binary :all: --no-binary pyspark ../pyproject.toml --all-extras -
 compile -c all.txt deploy.in -o deploy.txt
 # What the Spark image holds: its loops are compiled ahead, without numba.
 compile --only-binary :all: --no-binary pyspark --no-emit-package numba --no-emit-package llvmlite -c all.txt -c deploy.txt \
-  ../pyproject.toml image.in -o image.txt
+  ../pyproject.toml --extra cluster image.in -o image.txt

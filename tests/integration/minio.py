@@ -3,12 +3,14 @@
 import os
 import secrets
 import signal
+import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +43,7 @@ BUILD = pytest.StashKey["subprocess.Popen[str]"]()
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build the server, if it is not there, while tests run that do not need it; of several builders one works."""
-    if any("minio" in item.fixturenames for item in session.items):
+    if any("minio_binary" in item.fixturenames for item in session.items):
         # A process group of its own, so that all of it can be ended; the session stays that of the caller.
         build = subprocess.Popen([SCRIPT], stdout=subprocess.PIPE, text=True, process_group=0)
         session.config.stash[BUILD] = build
@@ -50,7 +52,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True, hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Function) -> Iterator[None]:
     """Wait for the build before a test begins, so that it does not count as the test's time."""
-    if "minio" in item.fixturenames:
+    if "minio_binary" in item.fixturenames:
         item.config.stash[BUILD].wait()
     yield
 
@@ -71,22 +73,22 @@ def minio_binary(pytestconfig: pytest.Config) -> str:
     return path.strip()
 
 
-def wait_until_live(endpoint: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait_until_live(endpoint: str, process: "subprocess.Popen[bytes]", log: Path, trust: ssl.SSLContext | None) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if process.poll() is not None:
             break
         try:
-            with urllib.request.urlopen(f"{endpoint}/minio/health/live", timeout=1):
+            with urllib.request.urlopen(f"{endpoint}/minio/health/live", timeout=1, context=trust):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
     pytest.fail(f"MinIO did not start: {log.read_text()[-2000:]}", pytrace=False)
 
 
-@pytest.fixture(scope="session")
-def minio(tmp_path_factory: pytest.TempPathFactory, minio_binary: str) -> Iterator[Minio]:
-    folder = tmp_path_factory.mktemp("minio")
+@contextmanager
+def running(binary: str, folder: Path, certificates: Path | None = None) -> Iterator[Minio]:
+    """A server with its data in `folder`; with TLS if a folder holds its `public.crt` and `private.key`."""
     user, password = f"test-{secrets.token_hex(4)}", secrets.token_hex(16)
     endpoint = free_port_url()
     log = folder / "log"
@@ -98,15 +100,16 @@ def minio(tmp_path_factory: pytest.TempPathFactory, minio_binary: str) -> Iterat
         "MINIO_BROWSER": "off",
         "MINIO_UPDATE": "off",
     }
+    arguments = ["server", folder / "data", "--address", endpoint.removeprefix("http://"), "--quiet"]
+    trust = None
+    if certificates:
+        endpoint = endpoint.replace("http:", "https:")
+        arguments += ["--certs-dir", certificates]
+        trust = ssl.create_default_context(cafile=certificates / "public.crt")
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [minio_binary, "server", folder / "data", "--address", endpoint.removeprefix("http://"), "--quiet"],
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        process = subprocess.Popen([binary, *arguments], env=environment, stdout=output, stderr=subprocess.STDOUT)
     try:
-        wait_until_live(endpoint, process, log)
+        wait_until_live(endpoint, process, log, trust)
         yield Minio(endpoint, user, password, process)
     finally:
         process.terminate()
@@ -115,6 +118,12 @@ def minio(tmp_path_factory: pytest.TempPathFactory, minio_binary: str) -> Iterat
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@pytest.fixture(scope="session")
+def minio(tmp_path_factory: pytest.TempPathFactory, minio_binary: str) -> Iterator[Minio]:
+    with running(minio_binary, tmp_path_factory.mktemp("minio")) as server:
+        yield server
 
 
 @pytest.fixture

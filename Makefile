@@ -19,9 +19,7 @@ CONF := training/conf/local.yaml
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hepspark
 PLAY := PYTHONPATH=$(CURDIR) ANSIBLE_CONFIG=$(CURDIR)/deploy/ansible.cfg .venv/bin/ansible-playbook --inventory $(INVENTORY)
 DEPLOY := .venv/bin/python -m deploy
-# Paths in the configuration are below OUT, so that OUT=elsewhere moves them all.
-LOCAL := $(CONF) --set ingest.output=$(OUT)/dataset --set 'train.input=[tests/data/sample,$(OUT)/dataset]' \
-	--set train.output=$(OUT)/run --set evaluate.model=$(OUT)/run/model --set evaluate.output=$(OUT)/report
+LOCAL := $(CONF) --set folder=$(OUT) --set 'train.input=[tests/data/sample,$(OUT)/dataset]'
 
 .PHONY: help
 help: ## List the targets

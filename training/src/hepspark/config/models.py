@@ -1,6 +1,6 @@
 """Every key of the configuration, with its default, range and meaning. Defined here and nowhere else."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -246,8 +246,10 @@ class DataConfig(Section):
 
 
 class Config(Section):
-    """The whole configuration: one section per step, and the two that all share."""
+    """The whole configuration: one section per step, and what they share."""
 
+    folder: Url | None = None
+    """Folder of a run: what a step needs and is not given lies in its `dataset`, `run`, `report` and `scores`."""
     storage: StorageConfig = StorageConfig()
     spark: SparkConfig = SparkConfig()
     simulate: SimulateConfig = SimulateConfig()
@@ -256,3 +258,24 @@ class Config(Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     predict: PredictConfig = PredictConfig()
     data: DataConfig = DataConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _places_in_the_folder(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("folder"), str):
+            return data
+        folder = data["folder"].rstrip("/")
+        data_set, model = f"{folder}/dataset", f"{folder}/run/model"
+        ingest, train = data.get("ingest") or {}, data.get("train") or {}
+        trained = train.get("input") or [data_set]
+        places: dict[str, dict[str, Any]] = {
+            "ingest": {"output": data_set} if ingest.get("input") else {},
+            "train": {"input": trained, "output": f"{folder}/run"},
+            "evaluate": {"model": model, "output": f"{folder}/report"},
+            "predict": {
+                "model": model,
+                "input": [data_set] if ingest.get("input") else trained,
+                "output": f"{folder}/scores",
+            },
+        }
+        return data | {name: own | (data.get(name) or {}) for name, own in places.items()}

@@ -38,10 +38,10 @@ def _one_spark(context, monkeypatch):
     """All tests share one Spark, which takes seconds to start."""
 
     @contextmanager
-    def borrowed(_):
+    def borrowed(*_):
         yield context
 
-    monkeypatch.setattr(ingest, "spark_context", borrowed)
+    monkeypatch.setattr(ingest, "spark_session", borrowed)
 
 
 class Line:

@@ -129,8 +129,9 @@ def connect(namespace: str) -> Cluster:
         raise RunError("the Kubernetes client is not installed: pip install 'hepspark[cluster]'") from error
     configuration = client.Configuration()
     try:
-        if os.environ.get("KUBECONFIG"):
-            config.load_kube_config(client_configuration=configuration)
+        file = os.environ.get("KUBECONFIG")
+        if file:  # given by name, as the client reads the variable only once, when it is imported
+            config.load_kube_config(config_file=file, client_configuration=configuration)
         else:
             config.load_incluster_config(client_configuration=configuration)
     except config.ConfigException as error:

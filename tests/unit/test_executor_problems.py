@@ -1,0 +1,44 @@
+"""What keeps an executor's pod from running, as its status tells."""
+
+import pytest
+
+from hepspark.cluster.executors import problems, remedy
+
+
+def pod(phase="Pending", **status):
+    return {"metadata": {"name": "exec-1"}, "status": {"phase": phase, **status}}
+
+
+def waiting(reason, message=""):
+    return pod(containerStatuses=[{"state": {"waiting": {"reason": reason, "message": message}}}])
+
+
+UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes: cpu"}
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "at_once", "advice"),
+    [
+        (pod(conditions=[UNSCHEDULABLE]), "exec-1: Unschedulable: 0/2 nodes: cpu", False, "fewer or smaller"),
+        (pod(), "executor pod exec-1: Pending: no scheduler has placed it yet", False, "kubectl describe pod exec-1"),
+        (waiting("ContainerCreating"), "executor pod exec-1: ContainerCreating", False, "describe"),
+        (waiting("ImagePullBackOff", "no such image"), "ImagePullBackOff: no such image", True, "kubernetes.image"),
+        (waiting("CreateContainerConfigError", 'secret "s3" not found'), 'secret "s3" not found', True, "the Secret"),
+        (
+            pod("Failed", containerStatuses=[{"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]),
+            "OOMKilled: exit code 137", True, "larger spark.executor.memory",
+        ),
+        (pod("Failed", reason="Evicted", message="disk pressure"), "Evicted: disk pressure", True, "describe"),
+    ],
+)  # fmt: skip
+def test_a_pod_that_does_not_run(status, told, at_once, advice):
+    (found,) = problems([status])
+    assert told in str(found)
+    assert found.at_once == at_once
+    assert advice in remedy(found)
+
+
+def test_pods_that_run_or_have_run_are_no_problem():
+    ended = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    running = pod("Running", containerStatuses=[{"state": {"running": {}}}])
+    assert problems([running, pod("Succeeded", containerStatuses=[{"state": ended}])]) == []

@@ -34,10 +34,8 @@ class JarRule(Model):
     why: str
     jar: str
     """Pattern of the jars, below the tree."""
-    remove: tuple[str, ...] = ()
+    remove: Annotated[tuple[str, ...], Field(min_length=1)]
     """Patterns of members, `*` for any characters, also slashes."""
-    duplicates_of: str | None = None
-    """Jars whose classes are left out here."""
 
 
 class Rules(Model):
@@ -84,14 +82,11 @@ def _prune_files(root: Path, rule: FileRule) -> None:
 
 
 def _prune_jars(root: Path, rule: JarRule) -> None:
-    there = {name for jar in _found(root, rule.duplicates_of) for name in _names(jar)} if rule.duplicates_of else set()
     for jar in _found(root, rule.jar):
         unused = {pattern: fnmatch.filter(_names(jar), pattern) for pattern in rule.remove}
         if idle := [pattern for pattern, names in unused.items() if not names]:
             raise DeployError(f"{jar.name} has no {', '.join(idle)}: mend the rule '{rule.why}'")
-        dropped = {name for names in unused.values() for name in names}
-        dropped |= {name for name in _names(jar) if name.endswith(".class") and name in there}
-        _rewrite(jar, dropped)
+        _rewrite(jar, {name for names in unused.values() for name in names})
 
 
 def _rewrite(jar: Path, without: set[str]) -> None:

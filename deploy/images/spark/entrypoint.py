@@ -76,8 +76,8 @@ def executor(environment: Mapping[str, str]) -> list[str]:
 
 
 def class_path(environment: Mapping[str, str]) -> list[str]:
-    """All jars of the image, behind a folder of configuration files."""
-    parts = [environment.get("SPARK_CONF_DIR"), environment.get("SPARK_EXTRA_CLASSPATH")]
+    """All jars of the image, behind a folder of configuration files and what `spark.executor.extraClassPath` names."""
+    parts = [environment.get(name) for name in ("SPARK_CONF_DIR", "SPARK_CLASSPATH")]
     return ["-cp", ":".join([*filter(None, parts), f"{PACKAGES}/pyspark/jars/*"])]
 
 

@@ -121,7 +121,7 @@ tolerations:
     "image" (include "training.image" .)
     "executor_template" "/etc/hepspark/executor.yaml"
     "service_account" .Values.serviceAccount.executor)
-  "conf" .Values.sparkConf }}
+  "conf" (merge (dict "spark.kubernetes.container.image.pullPolicy" .Values.image.pullPolicy) .Values.sparkConf) }}
 {{- with .Values.history.logs }}
 {{- $_ := set $spark "event_log" . }}
 {{- end }}

@@ -53,4 +53,9 @@ def first_line(error: BaseException) -> str:
     """What went wrong, without the stack of two languages."""
     text = str(error)
     causes = re.findall(r"Caused by: ([^\n]+)", text)
-    return str(causes[-1] if causes else text.splitlines()[0] if text else type(error).__name__)
+    if causes:
+        return str(causes[-1])
+    lines = [line.removeprefix(": ") for line in text.splitlines()]
+    # py4j first names its own object.
+    told = lines[1:] if lines and lines[0].startswith("An error occurred while calling") else lines
+    return told[0] if told else type(error).__name__

@@ -143,7 +143,11 @@ def properties(config: SparkConfig, storage: StorageConfig, pod: DriverPod) -> d
 
 def s3a_url(url: str) -> str:
     """A URL as Hadoop knows it: s3:// is the same as s3a:// for us, but not for it."""
-    return url if "://" not in url else f"s3a://{url.partition('://')[2]}"
+    if "://" not in url:
+        return url
+    bucket, _, key = url.partition("://")[2].partition("/")
+    # Hadoop refuses a bucket alone, which has no path, and Spark cuts off a slash at the end.
+    return f"s3a://{bucket}/{key.strip('/') or '.'}"
 
 
 def _event_log(url: str, storage: StorageConfig) -> dict[str, str]:

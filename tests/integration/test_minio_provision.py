@@ -159,6 +159,14 @@ def test_a_bucket_gains_and_loses_what_is_declared_and_keeps_what_others_set(cha
     assert state() == (["theirs"], ["theirs"], "Suspended")
 
 
+def test_objects_are_kept_once_more_when_no_age_is_declared(chart: Chart) -> None:
+    bucket = chart.set_bucket(expireDays=1)
+    chart.provision()
+    chart.set_bucket()
+    assert chart.provision() == [f"bucket {bucket}: changed"]
+    assert denied(chart.s3().get_bucket_lifecycle_configuration, Bucket=bucket) == "NoSuchLifecycleConfiguration"
+
+
 def test_a_changed_password_is_brought_about(chart: Chart) -> None:
     chart.set_user("ada", "first-password", "readwrite")
     chart.provision()

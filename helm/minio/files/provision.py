@@ -114,13 +114,11 @@ def blamed_on(key: str) -> Iterator[None]:
         raise ValuesError(f"{key}: {error}") from error
 
 
-def bring_bucket(spec: dict[str, Any], s3: "S3Client", bucket: dict[str, Any], existing: set[str]) -> None:
+def bring_bucket(s3: "S3Client", bucket: dict[str, Any], existing: set[str]) -> None:
     """A bucket with exactly the versioning, public access and expiry that are declared."""
     name = bucket["name"]
-    if name not in existing and spec["region"] == "us-east-1":  # what S3 calls no place at all
-        s3.create_bucket(Bucket=name)
-    elif name not in existing:
-        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": spec["region"]})
+    if name not in existing:
+        s3.create_bucket(Bucket=name)  # MinIO has but one region, so none is named
     changes = [
         bring_versioning(s3, name, bucket.get("versioning", False)),
         bring_public_read(s3, name, bucket.get("publicRead", False)),
@@ -254,7 +252,7 @@ def provision(spec: dict[str, Any], folder: Path) -> None:
     check(spec["users"], users, {*json.loads(admin.policy_list()), *(policy["name"] for policy in spec["policies"])})
     for bucket in spec["buckets"]:
         with blamed_on(f"buckets[{bucket['name']}]"):
-            bring_bucket(spec, s3, bucket, existing)
+            bring_bucket(s3, bucket, existing)
     for policy in spec["policies"]:
         with blamed_on(f"policies[{policy['name']}]"):
             bring_policy(admin, policy)

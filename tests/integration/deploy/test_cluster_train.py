@@ -23,7 +23,7 @@ from tests.integration.deploy.kubelet import ADDRESS, kubelet
 
 pytestmark = pytest.mark.timeout(600)
 
-EPOCHS = 12
+EPOCHS = 8
 WAIT_SECONDS = 240
 
 
@@ -34,13 +34,11 @@ def published(tmp_path_factory):
     generator = np.random.default_rng(0)
     features = generator.normal(size=(2400, 14))
     scores = features @ generator.normal(size=(14, 3)) + generator.gumbel(size=(2400, 3))
-    table = pa.table(
-        {
-            "HLF_input": pa.array(list(features)),
-            "encoded_label": pa.array(list(np.eye(3)[scores.argmax(axis=1)])),
-        }
-    )
-    pq.write_table(table, folder / "part-0.parquet")
+    labels = np.eye(3)[scores.argmax(axis=1)]
+    for name, rows in (("train", slice(0, 1800)), ("test", slice(1800, None))):
+        (folder / name).mkdir()
+        columns = {"HLF_input": pa.array(list(features[rows])), "encoded_label": pa.array(list(labels[rows]))}
+        pq.write_table(pa.table(columns), folder / name / "part-0.parquet")
     return folder
 
 
@@ -57,9 +55,11 @@ def submit(namespace, published, tmp_path):
     """Submits a run as the chart does: a Job, its pod, and in it the driver's process."""
     started = []
 
-    def start(name, executors, **train):
+    def start(name, executors, command="train", others=None, **train):
         namespace.job(name)
         pod = namespace.pod(f"{name}-pod", {"hepspark/run": "demo"})["metadata"]["name"]
+        ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        namespace.set_status("pods", pod, ready)
         ports = free_ports(2)
         template = tmp_path / "template.yaml"
         template.write_text(yaml.safe_dump({
@@ -77,10 +77,11 @@ def submit(namespace, published, tmp_path):
                 },
             },
             "train": {
-                "input": [str(published)], "output": str(tmp_path / "run"), "epochs": EPOCHS, "batch": 96,
+                "input": [str(published / "train")], "output": str(tmp_path / "run"), "epochs": EPOCHS, "batch": 96,
                 "batches_per_step": 4, "early_stopping_epochs": 0, "schedule": {"scaling": "none", "rate": 5e-3},
                 **train,
             },
+            **(others or {}),
         }  # fmt: skip
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(config))
@@ -90,7 +91,7 @@ def submit(namespace, published, tmp_path):
             "HEPSPARK_RUN": "demo", "TERMINATION_LOG": str(tmp_path / f"{name}.log"),
         }  # fmt: skip
         process = subprocess.Popen(
-            [sys.executable, "-m", "hepspark", "train", path], env=environment, stdout=subprocess.PIPE,
+            [sys.executable, "-m", "hepspark", command, path], env=environment, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         started.append(process)
@@ -173,6 +174,32 @@ def test_a_larger_submission_takes_a_run_over_and_every_event_counts_once(namesp
     assert len(nodes.seen) == started
 
 
+def test_the_line_runs_in_one_driver(nodes, submit, published, tmp_path):
+    others = {
+        "evaluate": {"model": str(tmp_path / "run/model"), "input": [str(published / "test")],
+                     "output": str(tmp_path / "report")},
+        "predict": {"model": str(tmp_path / "run/model"), "input": [str(published / "test")],
+                    "output": str(tmp_path / "scores")},
+    }  # fmt: skip
+    driver = submit("demo-1", executors=2, command="line", others=others, epochs=1)
+    out, told = driver.communicate(timeout=WAIT_SECONDS)
+    assert driver.returncode == 0, told + nodes.logs()
+    summaries = json.loads(out)
+    assert list(summaries) == ["train", "evaluate", "predict"]
+    assert summaries["predict"]["rows"] == sum(summaries["evaluate"]["events"].values()) == 600
+    assert (tmp_path / "report/report.html").exists()
+    assert "AUC qcd" in (tmp_path / "demo-1.log").read_text()
+    assert len({pod["metadata"]["labels"]["spark-app-selector"] for pod in nodes.seen}) == 3
+    # Submitted again, it is done already.
+    started = len(nodes.seen)
+    again = submit("demo-2", executors=3, command="line", others=others, epochs=1)
+    out, told = again.communicate(timeout=WAIT_SECONDS)
+    assert again.returncode == 0, told
+    assert "All of it is done already" in told
+    assert json.loads(out)["evaluate"] == summaries["evaluate"]
+    assert len(nodes.seen) == started
+
+
 @pytest.mark.usefixtures("nodes")
 def test_a_driver_that_is_to_end_commits_first_and_leaves_nothing_behind(namespace, submit, tmp_path):
     output = tmp_path / "run"
@@ -180,7 +207,6 @@ def test_a_driver_that_is_to_end_commits_first_and_leaves_nothing_behind(namespa
     until(lambda: newest_step(output) >= 2, first)
     first.terminate()
     _, told = first.communicate(timeout=60)
-    (tmp_path / "first.txt").write_text(told)
     assert first.returncode == 143, told
     assert "ended by SIGTERM" in told
     assert "Traceback" not in told

@@ -13,6 +13,8 @@ import pytest
 from hepspark import dataset
 from hepspark.config import load
 from hepspark.model import artefact
+from hepspark.steps import evaluate
+from hepspark.steps import line as steps_line
 from hepspark.storage import join, store_for
 from tests.integration.minio import spark_workers_environment
 
@@ -53,13 +55,15 @@ def line(home, *settings):
     }  # fmt: skip
 
 
+def whole(home):
+    """The settings of `hepspark line`."""
+    return dict.fromkeys(setting for own in line(home).values() for setting in own)
+
+
 @pytest.fixture(scope="module")
 def on_disk(tmp_path_factory):
     home = str(tmp_path_factory.mktemp("line"))
-    steps = line(home)
-    predict = steps.pop("predict")
-    # `make train` and test_train type the other commands.
-    return home, {**run(steps), "predict": typed("predict", predict)}
+    return home, typed("line", whole(home))
 
 
 def test_a_classifier_is_trained_and_evaluated(on_disk):
@@ -67,6 +71,20 @@ def test_a_classifier_is_trained_and_evaluated(on_disk):
     auc = summaries["evaluate"]["auc"]
     assert min(auc.values()) > 0.85
     assert "data:image/" in Path(home, "report", "report.html").read_text()
+
+
+def test_a_finished_line_is_not_run_again(on_disk, capfd):
+    home, summaries = on_disk
+    before = {path: path.stat().st_mtime_ns for path in Path(home).rglob("*") if path.is_file()}
+    again = steps_line.run(load(None, list(whole(home))))
+    assert "All of it is done already" in capfd.readouterr().err
+    assert again == {name: summaries[name] for name in ("train", "evaluate")} | {
+        "predict": {**summaries["predict"], "unchanged": True}
+    }
+    assert {path: path.stat().st_mtime_ns for path in Path(home).rglob("*") if path.is_file()} == before
+    # Another question to the same model is another evaluation.
+    other = load(None, [*whole(home), "evaluate.background_efficiencies=[0.05]"])
+    assert evaluate.finished(other) is None
 
 
 def test_every_event_is_accounted_for(on_disk):

@@ -135,7 +135,10 @@ def test_a_run_goes_on_after_interrupts_and_loses_nothing(finished, published, t
     assert code == 130
     assert "the same command goes on" in errors
     assert "Traceback" not in errors
-    interrupt(published, tmp_path, newest_step(tmp_path) + 3, signal.SIGKILL)
+    code, errors = interrupt(published, tmp_path, newest_step(tmp_path) + 2, signal.SIGTERM)
+    assert code == 143
+    assert errors.splitlines()[-1].startswith("hepspark: ended by SIGTERM; all that was committed stays")
+    interrupt(published, tmp_path, newest_step(tmp_path) + 2, signal.SIGKILL)
     stopped = newest_step(tmp_path)
     summary = train.run(load(None, settings(published, tmp_path)))
     assert f"Continuing after step {stopped}" in capfd.readouterr().err

@@ -178,6 +178,23 @@ def test_a_holder_whose_step_hangs_is_not_waited_for(namespace, older_and_newer,
     assert holder(namespace) == "pod-b"
 
 
+def test_a_newer_job_that_was_deleted_does_not_count(namespace, older_and_newer):
+    older, newer = older_and_newer
+    first = driver(older, "pod-a")
+    acquire(namespace.driver, first, silent)
+    asked = []
+    second = driver(newer, "pod-b")
+    namespace.admin.request("DELETE", namespace.admin.path(lease.JOBS, "run-b"), {"propagationPolicy": "Background"})
+    waiting = Starting(namespace, second)  # its pod has not been ended yet
+    until(lambda: waiting.told)
+    held = Held(namespace.driver, first, asked.append, renew_seconds=0.1)
+    until(lambda: newest_of(namespace.admin.read(lease.KIND, "hepspark-run-demo")).job == "run-a")
+    assert asked == []
+    held.release()
+    acquire(namespace.driver, second, silent)  # else it would wait on, in its thread
+    waiting.result()
+
+
 def test_the_jobs_that_were_replaced_are_deleted(namespace, older_and_newer):
     _, newer = older_and_newer
     other = namespace.job("another", run="another")

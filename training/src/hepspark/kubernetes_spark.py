@@ -104,6 +104,7 @@ def properties(config: SparkConfig, storage: StorageConfig, pod: DriverPod) -> d
         "spark.driver.bindAddress": "0.0.0.0",  # noqa: S104 (a pod's own network)
         "spark.driver.port": str(kubernetes.driver_port),
         "spark.driver.blockManager.port": str(kubernetes.block_manager_port),
+        "spark.blockManager.port": str(kubernetes.block_manager_port),
         # Executors belong to this pod, so that they go with it.
         "spark.kubernetes.driver.pod.name": pod.name,
         "spark.kubernetes.namespace": kubernetes.namespace or pod.namespace,

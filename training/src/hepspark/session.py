@@ -58,7 +58,7 @@ def spark_session(config: Config, supervision: Supervision, *, bigdl: bool = Fal
             tell,
             spark.executor.pending_timeout,
         )
-        say(f"All {spark.executor.instances} executors are there")
+        say("All executors are there")
         yield context
 
 

@@ -92,7 +92,7 @@ def acquire(cluster: Cluster, driver: Driver, tell: Callable[[str], None]) -> in
                 # What counts is how long we see no change: clocks of two machines need not agree.
                 since, record = time.monotonic(), (holder, renewed)
             free = holder in ("", driver.pod) or time.monotonic() - since > _duration(lease)
-            wanted = _claimed(lease, driver, free=free)
+            wanted = _claimed(lease, driver, _newer(cluster, lease, driver), free=free)
             if wanted and _write(cluster, lease, wanted) and free:
                 return _executors(lease)
         except ApiError as error:
@@ -109,16 +109,24 @@ def acquire(cluster: Cluster, driver: Driver, tell: Callable[[str], None]) -> in
             time.sleep(_POLL_SECONDS)
 
 
-def _claimed(lease: Object | None, driver: Driver, *, free: bool) -> Object | None:
+def _newer(cluster: Cluster, lease: Object | None, driver: Driver) -> Submission | None:
+    """The submission that replaces this driver's, if there is one whose Job was not deleted since."""
+    newest = newest_of(lease)
+    if newest is None or newest <= driver.submission:
+        return None
+    job = cluster.read(JOBS, newest.job)
+    return newest if job and job["metadata"]["uid"] == newest.uid else None
+
+
+def _claimed(lease: Object | None, driver: Driver, newer: Submission | None, *, free: bool) -> Object | None:
     """The Lease as this driver wants it, None where nothing is to be changed.
 
     Raises:
-        HandedOverError: it names a newer submission.
+        HandedOverError: there is a newer submission.
     """
-    newest = newest_of(lease)
-    if newest and newest > driver.submission:
-        raise HandedOverError(_handed_over(driver, newest))
-    if newest == driver.submission and not free:
+    if newer:
+        raise HandedOverError(_handed_over(driver, newer))
+    if newest_of(lease) == driver.submission and not free:
         return None
     wanted: Object = copy.deepcopy(lease) if lease else _empty(driver.run)
     _annotate(wanted, driver)
@@ -195,9 +203,9 @@ class Held:
 
     def _renew(self) -> bool:
         lease = self._cluster.read(KIND, name_of(self._driver.run))
-        holder, newest = _held(lease)[0], newest_of(lease)
-        if newest and newest > self._driver.submission:
-            self._ask(HandedOverError(_handed_over(self._driver, newest)))
+        holder, newer = _held(lease)[0], _newer(self._cluster, lease, self._driver)
+        if newer:
+            self._ask(HandedOverError(_handed_over(self._driver, newer)))
         elif holder not in ("", self._driver.pod):
             self._ask(
                 RunError(
@@ -214,7 +222,7 @@ class Held:
             wanted = copy.deepcopy(lease or {})
             wanted["spec"]["renewTime"] = _now()
         else:
-            renewed = _claimed(lease, self._driver, free=True)
+            renewed = _claimed(lease, self._driver, None, free=True)
             assert renewed  # noqa: S101 (a free Lease is always claimed)
             wanted = renewed
             if lease and holder == self._driver.pod:

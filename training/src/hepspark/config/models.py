@@ -68,7 +68,7 @@ class KubernetesConfig(Section):
     driver_port: Annotated[int, Field(ge=1024, le=65_535)] = 7078
     """Port of the driver's pod that executors register at."""
     block_manager_port: Annotated[int, Field(ge=1024, le=65_535)] = 7079
-    """Port of the driver's pod that executors exchange data with."""
+    """Port of every pod of the run, the driver's too, at which they exchange data."""
 
 
 class SparkConfig(Section):

@@ -1,0 +1,65 @@
+"""Who ends the work, and where."""
+
+import signal
+import threading
+
+import pytest
+
+from hepspark.config import Config
+from hepspark.errors import HandedOverError, TerminatedError
+from hepspark.supervision import UNSUPERVISED, stoppable
+
+
+def test_sigterm_ends_work_that_may_be_broken_off_at_once():
+    with stoppable(), pytest.raises(TerminatedError, match="the same command goes on from there"):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_sigterm_lets_a_step_finish():
+    done = []
+    with stoppable() as stop:
+        with stop.unbroken():
+            signal.raise_signal(signal.SIGTERM)
+            done.append("step")
+        with pytest.raises(TerminatedError):
+            stop.stop_if_asked()
+    assert done == ["step"]
+
+
+def test_a_second_sigterm_is_not_kept_waiting():
+    with stoppable() as stop, stop.unbroken():
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(TerminatedError):
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_another_thread_ends_the_main_ones_work():
+    with stoppable() as stop:
+        ask = threading.Timer(0.1, lambda: stop.ask(HandedOverError("to another")))
+        ask.start()
+        with pytest.raises(HandedOverError, match="to another"):
+            threading.Event().wait(30)
+        ask.join()
+
+
+def test_a_request_and_then_sigterm_still_let_the_step_finish():
+    with stoppable() as stop:
+        with stop.unbroken():
+            stop.ask(HandedOverError("to another"))
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(HandedOverError):
+            stop.stop_if_asked()
+
+
+def test_the_handlers_of_before_come_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with stoppable():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_without_supervision_nothing_happens():
+    UNSUPERVISED.begin(Config())
+    with UNSUPERVISED.unbroken():
+        UNSUPERVISED.event("Epoch", "1")
+    UNSUPERVISED.stop_if_asked()

@@ -71,7 +71,7 @@ def test_every_kind_of_quota_that_binds_pods(key, free, told):
 def test_a_quota_that_is_overdrawn_has_nothing_free():
     told = shortage(NEED, [quota({"pods": -2}, pods=4)], None)
     assert "0 pods free of 4 pods, 3 pods missing" in told
-    assert "none would fit: make spark.executor.memory or spark.executor.cores smaller" in told
+    assert "none would fit: make spark.executor.memory, cores or cpu smaller" in told
 
 
 def test_nodes_take_whole_executors():
@@ -129,3 +129,15 @@ def test_a_template_that_is_none_is_named(tmp_path, content, message):
     path.write_text(content)
     with pytest.raises(InputError, match=f"spark.kubernetes.executor_template: .*pod.yaml.*{message}"):
         read_template(str(path))
+
+
+def test_what_is_requested_may_be_less_than_the_limit():
+    quota = Quota(
+        "q",
+        {"requests.cpu": Decimal(2), "limits.cpu": Decimal(4)},
+        {"requests.cpu": Decimal(2), "limits.cpu": Decimal(4)},
+    )
+    assert shortage(Need(4, 1, 1, Decimal("0.5")), [quota], None) is None
+    told = shortage(Need(5, 1, 1, Decimal("0.5")), [quota], None)
+    assert "limits.cpu: 5" in told
+    assert "requests.cpu" not in told.replace("quota q, requests.cpu: 2.5", "")

@@ -108,15 +108,19 @@ tolerations:
 {{- if .Values.storage.caConfigMap }}
 {{- $_ := set $storage "ca_bundle" "/etc/hepspark-ca/ca.crt" }}
 {{- end }}
+{{- $executor := dict
+  "instances" .Values.executor.instances
+  "cores" .Values.executor.cores
+  "memory" .Values.executor.memory
+  "pending_timeout" .Values.executor.pendingTimeoutSeconds }}
+{{- with .Values.executor.cpu }}
+{{- $_ := set $executor "cpu" . }}
+{{- end }}
 {{- $spark := dict
   "master" "k8s://https://kubernetes.default.svc"
   "app_name" (include "training.run" .)
   "driver_memory" .Values.driver.memory
-  "executor" (dict
-    "instances" .Values.executor.instances
-    "cores" .Values.executor.cores
-    "memory" .Values.executor.memory
-    "pending_timeout" .Values.executor.pendingTimeoutSeconds)
+  "executor" $executor
   "kubernetes" (dict
     "image" (include "training.image" .)
     "executor_template" "/etc/hepspark/executor.yaml"

@@ -117,7 +117,7 @@ def properties(config: SparkConfig, storage: StorageConfig, pod: DriverPod) -> d
         "spark.default.parallelism": str(total_cores),
         "spark.dynamicAllocation.enabled": "false",
         # A limit beside the request: quotas may ask for one, and such pods are the last to be evicted.
-        "spark.kubernetes.executor.request.cores": str(executor.cores),
+        "spark.kubernetes.executor.request.cores": executor.cpu or str(executor.cores),
         "spark.kubernetes.executor.limit.cores": str(executor.cores),
         "spark.executor.memory": f"{memory.heap}m",
         "spark.executor.memoryOverhead": f"{memory.overhead}m",

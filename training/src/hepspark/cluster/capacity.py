@@ -50,12 +50,18 @@ class Need:
 
     count: int
     cores: int
+    """That one may use."""
     memory: int
     """Of one, in bytes."""
+    requested_cores: Decimal | None = None
+    """That one is sure of; all it may use where this is left out."""
 
-    def of_one(self, resource: str) -> Decimal:
-        """How much of cpu, memory or pods one takes."""
-        return {"cpu": Decimal(self.cores), "memory": Decimal(self.memory), "pods": Decimal(1)}[resource]
+    def of_one(self, resource: str, *, limit: bool = False) -> Decimal:
+        """How much of cpu, memory or pods one requests, or is limited to."""
+        cores = Decimal(self.cores)
+        if self.requested_cores is not None and not limit:
+            cores = self.requested_cores
+        return {"cpu": cores, "memory": Decimal(self.memory), "pods": Decimal(1)}[resource]
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,13 @@ class Room:
 
 def need_of(config: SparkConfig) -> Need:
     """What the executors of a configuration take."""
-    return Need(config.executor.instances, config.executor.cores, executor_memory(config).total_bytes)
+    cpu = config.executor.cpu
+    return Need(
+        config.executor.instances,
+        config.executor.cores,
+        executor_memory(config).total_bytes,
+        quantity(cpu) if cpu else None,
+    )
 
 
 def shortage(need: Need, quotas: Sequence[Quota], rooms: Sequence[Room] | None) -> str | None:
@@ -94,13 +106,14 @@ def shortage(need: Need, quotas: Sequence[Quota], rooms: Sequence[Room] | None) 
             resource = _OF_QUOTA.get(key)
             if resource is None:
                 continue
-            wanted, free = need.count * need.of_one(resource), max(quota.free[key], Decimal(0))
+            each = need.of_one(resource, limit=key.startswith("limits."))
+            wanted, free = need.count * each, max(quota.free[key], Decimal(0))
             if wanted > free:
                 told = [_amount(resource, value) for value in (wanted, free, hard, wanted - free)]
                 lacking.append(
                     f"quota {quota.name}, {key}: {told[0]} needed, {told[1]} free of {told[2]}, {told[3]} missing"
                 )
-                fitting = min(fitting, int(free // need.of_one(resource)))
+                fitting = min(fitting, int(free // each))
     if rooms is not None:
         on_nodes = sum(fits(need, room) for room in rooms)
         if on_nodes < need.count:
@@ -118,8 +131,8 @@ def shortage(need: Need, quotas: Sequence[Quota], rooms: Sequence[Room] | None) 
     if fitting:
         advice = f"{fitting} would fit: set spark.executor.instances={fitting}"
     else:
-        advice = "none would fit: make spark.executor.memory or spark.executor.cores smaller"
-    cores = _amount("cpu", Decimal(need.cores))
+        advice = "none would fit: make spark.executor.memory, cores or cpu smaller"
+    cores = _amount("cpu", need.of_one("cpu"))
     return (
         f"no room for {need.count} executors of {cores} and {_amount('memory', Decimal(need.memory))} each:\n  "
         + "\n  ".join(lacking)
@@ -216,8 +229,9 @@ def executor_pod(config: SparkConfig, template: Object, run: str | None) -> Obje
     spec: Object = dict(template.get("spec") or {})
     containers = list(spec.get("containers") or ())
     own = next((one for one in containers if one.get("name") == EXECUTOR_CONTAINER), {"name": EXECUTOR_CONTAINER})
-    resources = {"cpu": str(config.executor.cores), "memory": f"{executor_memory(config).total}Mi"}
-    own = {**own, "image": config.kubernetes.image, "resources": {"requests": resources, "limits": resources}}
+    limits = {"cpu": str(config.executor.cores), "memory": f"{executor_memory(config).total}Mi"}
+    requests = limits | ({"cpu": config.executor.cpu} if config.executor.cpu else {})
+    own = {**own, "image": config.kubernetes.image, "resources": {"requests": requests, "limits": limits}}
     others = [one for one in containers if one.get("name") != EXECUTOR_CONTAINER]
     meta = template.get("metadata") or {}
     labels = {**(meta.get("labels") or {}), "spark-role": "executor"} | ({RUN_LABEL: run} if run else {})

@@ -33,7 +33,7 @@ def test_events_are_seen_on_the_job(namespace):
     events.close()
     (failed, started) = told(namespace)
     assert started == ("Started", "Normal", "2 executors")
-    assert failed[:2] == ("Failed", "Warning")
+    assert failed == ("Failed", "Warning", "x" * 1024)
     (one, _) = namespace.admin.objects("events")
     assert one["involvedObject"]["uid"] == job["metadata"]["uid"]
     assert one["source"] == {"component": "hepspark", "host": "pod-1"}

@@ -13,6 +13,8 @@ INVENTORY ?= deploy/inventories/lab
 ARGS ?=
 LAB ?=
 NODE ?=
+CONFIG ?=
+RUN ?=
 PYTEST ?=
 HEPSPARK := .venv/bin/hepspark
 CONF := training/conf/local.yaml
@@ -92,6 +94,10 @@ mirror: .venv/.deploy ## Make everything that an installation fetches, and list 
 	@$(DEPLOY).mirror fill
 	@$(DEPLOY).mirror list
 
+.PHONY: images
+images: .venv/.deploy ## Make the images of hepspark again that have changed, in the mirror's registry
+	@$(DEPLOY).mirror fill --only spark-base --only spark --only minio
+
 .PHONY: mirror-bundle
 mirror-bundle: mirror ## Pack the mirror into OUT/mirror.tar for a closed site
 	@mkdir -p $(OUT) && $(DEPLOY).mirror bundle $(OUT)/mirror.tar
@@ -120,6 +126,10 @@ site: .venv/.deploy ## Only what `make deploy` does to the hosts of INVENTORY
 verify: .venv/.deploy ## Check the cluster of INVENTORY by using it
 	@$(PLAY) deploy/playbooks/verify.yml $(ARGS)
 
+.PHONY: submit
+submit: ## Run CONFIG (values of helm/training) on the cluster of KUBECONFIG, by kubectl alone; RUN names it
+	@tools/submit.sh "$(CONFIG)" $(RUN)
+
 .PHONY: add-node
 add-node: .venv/.deploy ## Add the host NODE of INVENTORY to the cluster, leaving the other hosts alone
 	@$(PLAY) deploy/playbooks/site.yml --limit localhost:$(NODE) $(ARGS)
@@ -143,6 +153,7 @@ bench-deploy: .venv/.deploy ## Measure a deployment: time by phase, again, a wor
 .PHONY: docs
 docs: .venv/.deploy ## Write the READMEs of roles and charts from what they take
 	@.venv/bin/python -m deploy.role_docs
+	@.venv/bin/python tools/training_schema.py
 	@"$$(tools/charts.sh)"/helm-docs --log-level warning --chart-search-root helm --template-files ./README.md.gotmpl
 
 .PHONY: lock

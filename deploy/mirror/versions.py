@@ -97,6 +97,12 @@ class PackageTree(Model):
     sources: tuple[RelativePath, ...]
 
 
+class CopyTree(Model):
+    """A folder of the repository, as it is."""
+
+    source: RelativePath
+
+
 class Tree(Model):
     """A folder of an image; exactly one of these says how it is made."""
 
@@ -105,6 +111,7 @@ class Tree(Model):
     maven: MavenTree | None = None
     kernels: KernelsTree | None = None
     package: PackageTree | None = None
+    copied: Annotated[CopyTree | None, Field(alias="copy")] = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -123,6 +130,8 @@ class Tree(Model):
                 return (kernels.source,)
             case Tree(package=PackageTree() as package):
                 return package.sources
+            case Tree(copied=CopyTree() as copied):
+                return (copied.source,)
         return ()
 
 

@@ -35,6 +35,8 @@ def build_trees(task: Task) -> dict[str, Path]:
                 _kernels(task, tree.kernels, output)
             case tree if tree.package:
                 _package(task, output)
+            case tree if tree.copied:
+                shutil.copytree(REPOSITORY / tree.copied.source, output, dirs_exist_ok=True)
         made[name] = output
     return made
 

@@ -6,8 +6,8 @@ from tests.e2e.facility import Facility
 
 
 @pytest.fixture(scope="module")
-def facility(tmp_path_factory):
-    made = Facility(tmp_path_factory.mktemp("facility"))
+def facility(request, tmp_path_factory):
+    made = Facility(tmp_path_factory.mktemp("facility"), **getattr(request.module, "FACILITY", {}))
     made.hosts("down")  # of a run that was killed
     try:
         up = made.make("lab")

@@ -28,6 +28,8 @@ class Facility:
 
     out: Path
     lab: str = f"--network {NETWORK} --cpus 2 --memory 3g"
+    platform: bool = False
+    """Whether a deployment goes on to the platform, or ends at the ready cluster."""
 
     def environment(self) -> dict[str, str]:
         """An operator's, who types `make` by hand: without what the make that runs the tests hands down."""
@@ -46,6 +48,8 @@ class Facility:
 
     def make(self, target: str, *arguments: str, args: str = "", **variables: str) -> Ended:
         """Run a target of the Makefile, with `args` for ansible-playbook."""
+        if not self.platform and target in ("deploy", "site"):
+            args = f"{args} --extra-vars platform=false"
         return self.run("make", target, *arguments, *([f"ARGS={args}"] if args else []), **variables)
 
     def site(self, extra: dict[str, object], *arguments: str) -> Ended:
@@ -69,6 +73,13 @@ class Facility:
         """What kubectl prints."""
         command = self.kubectl_command(*arguments)
         done = subprocess.run(command, input=stdin, timeout=300, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+    def helm(self, *arguments: str) -> str:
+        """What helm prints, in the platform's namespace."""
+        command = [self.out / "lab/bin/helm", "--kubeconfig", self.kubeconfig, "--namespace", "hepspark", *arguments]
+        done = subprocess.run(command, cwd=REPOSITORY, timeout=300, check=False, capture_output=True, text=True)
         assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}"
         return done.stdout
 

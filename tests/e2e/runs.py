@@ -1,0 +1,144 @@
+"""Runs on the cluster of a facility: where their data are, what they say, how far they are."""
+
+import base64
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import boto3
+import yaml
+
+from tests.e2e.facility import REPOSITORY, Ended, Facility
+
+Found = TypeVar("Found")
+NAMESPACE = "hepspark"
+# Small executors, so that three of them and the driver find room on two hosts of a lab.
+SMALL = {"executor": {"memory": "512m", "cpu": "300m"}, "driver": {"memory": "512m", "cpu": "200m"}}
+
+
+def until(look: Callable[[], Found], what: str, seconds: float = 60) -> Found:
+    """What `look` finds, as soon as it finds something."""
+    end = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        time.sleep(0.5)
+    return found
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The platform of a facility, as an operator with its kubeconfig sees it."""
+
+    facility: Facility
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """What kubectl prints, in the platform's namespace."""
+        return self.facility.kubectl("--namespace", NAMESPACE, *arguments, stdin=stdin)
+
+    def get(self, *arguments: str) -> Any:
+        """Objects of the platform's namespace."""
+        return json.loads(self.kubectl("get", *arguments, "--output", "json"))
+
+    def secret(self, name: str) -> dict[str, str]:
+        """What a Secret has."""
+        return {key: base64.b64decode(value).decode() for key, value in self.get("secret", name)["data"].items()}
+
+    def submit(self, name: str, values: dict[str, Any]) -> Ended:
+        """Submit a run as `make submit` does; its results are the manifests."""
+        config = self.facility.out / f"{name}.yaml"
+        config.write_text(yaml.safe_dump(values))
+        return self.facility.run(
+            "make", "--silent", "submit", f"CONFIG={config}", f"RUN={name}",
+            KUBECONFIG=str(self.facility.kubeconfig),
+            PATH=f"{self.facility.out}/lab/bin:{os.environ['PATH']}",
+        )  # fmt: skip
+
+    def jobs(self, run: str) -> list[dict[str, Any]]:
+        """Jobs of a run."""
+        return list(self.get("jobs", "--selector", f"hepspark/run={run}")["items"])
+
+    def log(self, run: str) -> str:
+        """What the drivers of a run said that are still there."""
+        selector = f"hepspark/run={run},spark-role=driver"
+        return self.kubectl("logs", "--selector", selector, "--tail", "-1", "--ignore-errors")
+
+    def wait_for_line(self, run: str, text: str, seconds: float = 60) -> str:
+        """The log of a run, as soon as it has a text."""
+
+        def look() -> str | None:
+            log = self.log(run)
+            return log if text in log else None
+
+        return until(look, f"{run} says {text!r}", seconds) or ""
+
+    def wait_for_end(self, run: str, seconds: float = 240) -> str:
+        """`Complete` or `Failed`: how the only Job of a run ended."""
+
+        def look() -> str | None:
+            jobs = self.jobs(run)
+            ends = [c["type"] for job in jobs for c in job["status"].get("conditions", ()) if c["status"] == "True"]
+            over = [end for end in ends if end in ("Complete", "Failed")]
+            return over[0] if len(jobs) == len(over) == 1 else None
+
+        try:
+            return until(look, f"{run} ends", seconds) or ""
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log(run)}\n{self.kubectl('get', 'pods,jobs')}") from error
+
+    def termination_message(self, run: str) -> str:
+        """What the last driver of a run left for `kubectl describe`."""
+        pods = self.get("pods", "--selector", f"hepspark/run={run},spark-role=driver")["items"]
+        last = max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])
+        return str(last["status"]["containerStatuses"][0]["state"]["terminated"]["message"])
+
+    @contextmanager
+    def forwarded(self, service: str, port: int) -> Iterator[str]:
+        """The address on this machine of a service of the platform."""
+        command = self.facility.kubectl_command(
+            "--namespace", NAMESPACE, "port-forward", f"service/{service}", f":{port}"
+        )
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            try:
+                assert process.stdout
+                line = process.stdout.readline()  # "Forwarding from 127.0.0.1:PORT -> ..."
+                assert "127.0.0.1:" in line, f"{service} cannot be reached: {line}"
+                yield f"http://{line.split()[2]}"
+            finally:
+                process.terminate()
+                process.wait(10)
+
+    def credentials(self) -> dict[str, str]:
+        """Of the user of runs, as variables."""
+        return self.secret("storage")
+
+    def hepspark(self, endpoint: str, *arguments: str) -> Ended:
+        """Run hepspark on this machine, with the platform's store."""
+        return self.facility.run(
+            str(REPOSITORY / ".venv/bin/hepspark"), *arguments, AWS_ENDPOINT_URL=endpoint, **self.credentials()
+        )
+
+    def read(self, endpoint: str, bucket: str, key: str) -> bytes:
+        """An object of the platform's store."""
+        own = self.credentials()
+        store = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=own["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=own["AWS_SECRET_ACCESS_KEY"],
+        )
+        return bytes(store.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+
+def accounting(metrics: bytes) -> tuple[int, bool]:
+    """Finished epochs of a run, and whether each applied every shard once and step followed step."""
+    records = [json.loads(line) for line in metrics.decode().splitlines()]
+    steps, epochs = [r for r in records if "step" in r], [r for r in records if "step" not in r]
+    shards = [sorted(step["shard"] for step in steps if step["epoch"] == epoch["epoch"]) for epoch in epochs]
+    once = all(own == list(range(len(own))) for own in shards)
+    return len(epochs), once and [step["step"] for step in steps] == list(range(1, len(steps) + 1))

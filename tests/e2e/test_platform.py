@@ -1,0 +1,250 @@
+"""From bare hosts to a trained classifier, and its executors scaled: what hepspark is for.
+
+The tests are one story, told in order: each begins with what the one before left.
+"""
+
+import json
+import subprocess
+import urllib.request
+
+import pytest
+import yaml
+
+from hepspark.config import StorageConfig
+from hepspark.model import artefact
+from tests.e2e.facility import NETWORK, REPOSITORY
+from tests.e2e.runs import SMALL, Platform, accounting, until
+
+pytestmark = pytest.mark.timeout(900)
+
+FACILITY = {"lab": f"--network {NETWORK} --cpus 2 --memory 4g", "platform": True}
+ROOT = {name: f"{name}-00000.root" for name in ("qcd", "ttbar", "wjets")}
+TRAIN = {"epochs": 8, "early_stopping_epochs": 0}
+
+
+@pytest.fixture(scope="module")
+def platform(facility):
+    return Platform(facility)
+
+
+@pytest.fixture(scope="module")
+def local_line(tmp_path_factory):
+    """The same line on this machine, while the hosts are being installed."""
+    folder = tmp_path_factory.mktemp("line")
+    data = REPOSITORY / "tests/data"
+    config = {
+        "folder": str(folder),
+        "ingest": {"input": {name: [str(data / "root" / file)] for name, file in ROOT.items()}},
+        "train": {"input": [str(data / "sample"), str(folder / "dataset")], **TRAIN},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    with subprocess.Popen(
+        [REPOSITORY / ".venv/bin/hepspark", "line", folder / "config.yaml"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+
+        def results():
+            out, err = process.communicate(timeout=600)
+            assert process.returncode == 0, err
+            return json.loads(out), json.loads((folder / "report/evaluation.json").read_text())
+
+        try:
+            yield results
+        finally:
+            process.kill()
+
+
+def aucs(evaluation):
+    return {curve["signal"]: curve["auc"] for curve in evaluation["metrics"]["one_vs_rest"]}
+
+
+@pytest.mark.usefixtures("local_line")
+def test_deploy_makes_the_platform(facility, platform):
+    deployed = facility.make("deploy")
+    assert deployed.code == 0, deployed.text
+    assert {release["name"] for release in json.loads(facility.helm("list", "--output", "json"))} == {
+        "minio",
+        "spark",
+        "train-hlf",
+    }
+    for secret in ("storage", "minio-root"):
+        for value in platform.secret(secret).values():
+            assert value in ("hepspark", "administrator") or value not in deployed.text
+
+
+def test_the_platform_again_changes_nothing(facility, platform):
+    before = platform.secret("storage")
+    again = facility.make("site")
+    assert again.code == 0, again.text
+    assert "changed=0" in again.text
+    assert platform.secret("storage") == before
+
+
+def test_the_whole_line_gives_what_it_gives_on_one_machine(facility, platform, local_line):
+    with platform.forwarded("minio", 9000) as endpoint:
+        for folder in ("root", "sample"):
+            put = platform.hepspark(endpoint, "data", "put", f"tests/data/{folder}", f"s3a://data/{folder}")
+            assert put.code == 0, put.text
+        config = {
+            "ingest": {"input": {name: [f"s3a://data/root/{file}"] for name, file in ROOT.items()}},
+            "train": {"input": ["s3a://data/sample", "s3a://runs/line/dataset"], **TRAIN},
+        }
+        submitted = platform.submit("line", {"config": config, **SMALL})
+        assert submitted.code == 0, submitted.text
+        assert {document["kind"] for document in yaml.safe_load_all(submitted.results) if document} >= {
+            "ConfigMap",
+            "Job",
+        }
+        assert platform.wait_for_end("line", 300) == "Complete", platform.log("line")
+        report = facility.out / "report"
+        got = platform.hepspark(endpoint, "data", "get", "s3a://runs/line/report", str(report))
+        assert got.code == 0, got.text
+        model = facility.out / "model"
+        got = platform.hepspark(endpoint, "data", "get", "s3a://runs/line/run/model", str(model))
+        assert got.code == 0, got.text
+    log = platform.log("line")
+    ours, theirs = json.loads(log[log.index("\n{\n") :]), local_line()
+    for key in ("counts", "events_applied", "steps"):
+        assert ours["train"][key] == theirs[0]["train"][key]
+    assert aucs(json.loads((report / "evaluation.json").read_text())) == pytest.approx(aucs(theirs[1]), abs=0.005)
+    assert (report / "report.html").stat().st_size > 50_000
+    assert artefact.load(str(model), StorageConfig()).counts == ours["train"]["counts"]
+
+
+def test_the_history_server_shows_the_run(platform):
+    with platform.forwarded("spark-history", 18080) as address:
+
+        def look():
+            with urllib.request.urlopen(f"{address}/api/v1/applications", timeout=10) as answer:
+                shown = json.loads(answer.read())
+            return [app for app in shown if app["name"] == "line" and app["attempts"][0]["completed"]]
+
+        assert until(look, "the history server shows the run", 60)
+
+
+def test_helm_tests_the_charts(facility):
+    for release in ("minio", "spark"):
+        assert "Phase:          Succeeded" in facility.helm("test", release)
+
+
+LONG = {
+    "command": "train",
+    "config": {
+        "train": {"input": ["s3a://data/sample"], "epochs": 40, "batches_per_step": 2, "early_stopping_epochs": 0}
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def values(facility, platform):
+    """Values of a long run, as a file, beside those of the site."""
+    site = facility.out / "site-values.yaml"
+    site.write_text(platform.get("configmap", "training-values")["data"]["values.yaml"])
+    run = facility.out / "scaled.yaml"
+    run.write_text(yaml.safe_dump({**LONG, **SMALL}))
+    return ("--values", str(site), "--values", str(run))
+
+
+def test_executors_are_scaled_by_helm_upgrade(facility, platform, values):
+    facility.helm("install", "scaled", "helm/training", *values)
+    platform.wait_for_line("scaled", "Epoch 2 of 40", 150)
+    (first,) = platform.jobs("scaled")
+    facility.helm("upgrade", "scaled", "helm/training", *values)
+    assert [job["metadata"]["uid"] for job in platform.jobs("scaled")] == [first["metadata"]["uid"]], "restarted"
+    for instances in (3, 2):
+        facility.helm("upgrade", "scaled", "helm/training", *values, "--set", f"executor.instances={instances}")
+        told = platform.wait_for_line("scaled", f"{instances} executors of 1 core", 90)
+        told = platform.wait_for_line("scaled", "Continuing after step", 150)
+        assert "Epoch 2 of" not in told.partition("Continuing")[2]
+        until(lambda: len(platform.jobs("scaled")) == 1, "the superseded Job is gone", 60)
+    assert platform.wait_for_end("scaled") == "Complete", platform.log("scaled")
+    with platform.forwarded("minio", 9000) as endpoint:
+        assert accounting(platform.read(endpoint, "runs", "scaled/run/metrics.jsonl")) == (40, True)
+
+
+def test_a_finished_run_stays_finished(facility, platform, values):
+    (job,) = platform.jobs("scaled")
+    facility.helm("upgrade", "scaled", "helm/training", *values, "--set", "executor.instances=3")
+    assert platform.wait_for_end("scaled", 90) == "Complete"
+    assert "this run is complete" in platform.log("scaled")
+    (now,) = platform.jobs("scaled")
+    assert now["metadata"]["uid"] != job["metadata"]["uid"]
+
+
+def test_executors_are_scaled_by_kubectl_alone(platform):
+    for instances in (2, 3, 2):
+        submitted = platform.submit(
+            "byhand", {**LONG, **SMALL, "executor": {**SMALL["executor"], "instances": instances}}
+        )
+        assert submitted.code == 0, submitted.text
+        if instances == 2 and "byhand" not in platform.log("byhand"):
+            platform.wait_for_line("byhand", "Epoch" if len(platform.jobs("byhand")) == 1 else "Continuing", 150)
+        else:
+            platform.wait_for_line("byhand", "Continuing after step", 150)
+        until(lambda: len(platform.jobs("byhand")) == 1, "the superseded Job is gone", 90)
+    assert platform.wait_for_end("byhand") == "Complete", platform.log("byhand")
+    with platform.forwarded("minio", 9000) as endpoint:
+        assert accounting(platform.read(endpoint, "runs", "byhand/run/metrics.jsonl")) == (40, True)
+
+
+def test_a_network_is_trained_from_its_cronjob(platform):
+    platform.kubectl("create", "job", "--from=cronjob/train-hlf", "quick")
+    # Its length is the network's own: that it trains is enough here.
+    until(lambda: "Epoch 1 of" in platform.kubectl("logs", "job/quick", "--ignore-errors"), "quick trains", 120)
+    platform.kubectl("delete", "job", "quick")
+    until(lambda: not platform.get("pods", "--selector", "job-name=quick")["items"], "its driver is gone", 60)
+    until(lambda: not platform.get("pods", "--selector", "spark-role=executor")["items"], "its executors are gone", 60)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config": {"train": {"input": ["s3a://data/nowhere"]}}}, "s3a://data/nowhere: neither a data set"),
+        ({"config": {"train": {"input": ["s3a://nobucket/x"]}}}, "s3a://nobucket"),
+        ({"storage": {"existingSecret": "wrong"}}, "refuses the credentials"),
+        ({"executor": {**SMALL["executor"], "instances": 12, "pendingTimeoutSeconds": 20}}, "Insufficient"),
+        ({"executor": {**SMALL["executor"], "memory": "20g", "pendingTimeoutSeconds": 20}}, "Insufficient memory"),
+    ],
+    ids=["no data set", "no bucket", "wrong secret", "too many executors", "too large executors"],
+)
+def test_what_is_wrong_is_told(platform, change, message, request):
+    keys = {"AWS_ACCESS_KEY_ID": "hepspark", "AWS_SECRET_ACCESS_KEY": "not-the-password"}
+    wrong = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wrong"}, "stringData": keys}
+    platform.kubectl("apply", "--filename", "-", stdin=json.dumps(wrong))
+    name = "wrong-" + request.node.callspec.id.replace(" ", "-")
+    submitted = platform.submit(name, {**LONG, **SMALL, "retries": 0, **change})
+    assert submitted.code == 0, submitted.text
+    platform.wait_for_line(name, message, 60)
+    assert platform.wait_for_end(name, 90) == "Failed"
+    assert message in platform.termination_message(name)
+    platform.kubectl("delete", "job,configmap,lease", "--selector", f"app.kubernetes.io/instance={name}")
+
+
+def test_an_image_that_does_not_exist_is_told(platform):
+    submitted = platform.submit("noimage", {**LONG, **SMALL, "image": {"tag": "9.9.9"}})
+    assert submitted.code == 0, submitted.text
+    selector = "app.kubernetes.io/instance=noimage"
+
+    def look():
+        pods = platform.get("pods", "--selector", selector)["items"]
+        states = [s["state"].get("waiting", {}) for pod in pods for s in pod["status"].get("containerStatuses", ())]
+        return [state for state in states if "Pull" in state.get("reason", "")]
+
+    assert until(look, "the missing image is told", 60)
+    platform.kubectl("delete", "job,configmap,lease", "--selector", selector)
+
+
+def test_no_secret_is_told(platform):
+    secrets = [
+        platform.secret("storage")["AWS_SECRET_ACCESS_KEY"],
+        platform.secret("minio-root")["rootPassword"],
+    ]
+    logs = [
+        platform.kubectl("logs", pod["metadata"]["name"], "--all-containers", "--ignore-errors")
+        for pod in platform.get("pods")["items"]
+    ]
+    told = "".join([json.dumps(platform.get("events,configmaps,jobs,pods,leases")), *logs])
+    assert len(told) > 10_000
+    assert not [secret for secret in secrets if secret in told]

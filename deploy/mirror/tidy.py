@@ -2,7 +2,7 @@
 
 import shutil
 
-from deploy.mirror import bom, entries, registry
+from deploy.mirror import bom, entries, registry, sbom
 from deploy.mirror.order import Order, entry_names
 from deploy.mirror.versions import Versions
 
@@ -22,6 +22,9 @@ def tidy(order: Order, *, changed: bool) -> None:
             path.unlink()
             changed = True
     kept = [entry for name in names if (entry := entries.read(places, name))]
+    images = {artefact.place for entry in kept for artefact in entry.artefacts if artefact.kind == "image"}
+    for image in sorted(images):
+        sbom.write(places.registry, image, places.www / "sbom")
     _tidy_files(order, kept)
     if changed and any(component.images for component in order.versions.components.values()):
         _tidy_images(order, kept)
@@ -43,6 +46,7 @@ def _tidy_files(order: Order, kept: list[entries.Entry]) -> None:
     www = order.places.www
     files = {artefact.place for entry in kept for artefact in entry.artefacts if artefact.kind != "image"}
     files |= {f"{artefact.place}.sha256" for entry in kept for artefact in entry.artefacts if artefact.kind == "file"}
+    files |= {f"sbom/{sbom.file_name(a.place)}" for entry in kept for a in entry.artefacts if a.kind == "image"}
     files |= _lists(order.versions)
     for path in sorted(www.rglob("*"), reverse=True):  # what is in a folder comes before it
         if path.is_dir():

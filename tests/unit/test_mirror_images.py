@@ -105,3 +105,96 @@ def test_where_parts_of_an_image_come_from():
     )
     assert image.origin(component, "one") == "example/a, Debian 12: x y"
     assert image.origin(component) == "example/a, example/b, Debian 12: x y"
+
+
+def tar_of(layout, digest):
+    return tarfile.open(fileobj=io.BytesIO((layout / "blobs/sha256" / digest.removeprefix("sha256:")).read_bytes()))
+
+
+def layers_of(layout):
+    manifest = json.loads(
+        (
+            layout / "blobs/sha256" / json.loads((layout / "index.json").read_bytes())["manifests"][0]["digest"][7:]
+        ).read_bytes()
+    )
+    return [layer["digest"] for layer in manifest["layers"]]
+
+
+def test_each_tree_is_a_layer_that_stays_when_another_changes(tmp_path):
+    spec = {"trees": {"opt/big": "big", "opt/small": "small"}, "user": "185:185", "account": "spark"}
+    component = Component.model_validate(
+        {
+            "version": "v1",
+            "licence": "MIT",
+            "build": {
+                "trees": {"big": {"copy": {"source": "docs"}}, "small": {"copy": {"source": "docs"}}},
+                "images": {"tool": spec},
+            },
+            "images": {"tool": "tool"},
+        }
+    )
+    made = []
+    for content in ("one", "two"):
+        trees = {name: tmp_path / content / name for name in ("big", "small")}
+        for tree in trees.values():
+            (tree / "sub").mkdir(parents=True)
+            (tree / "sub/file").write_text("the same")
+        (trees["small"] / "sub/file").write_text(content)
+        (trees["small"] / "link").symlink_to("sub/file")
+        (trees["small"] / "run").write_text("")
+        (trees["small"] / "run").chmod(0o700)
+        task = Task(tmp_path / content, tmp_path / "log", Versions(components={}, debian={}), None, "tool", component)
+        made.append(image.assemble(task, "tool", trees))
+    first, second = (layers_of(layout) for layout in made)
+    assert first[:2] == second[:2]
+    assert first[2] != second[2]
+    layer = tar_of(made[1], second[2])
+    assert layer.getnames() == [
+        "opt",
+        "opt/small",
+        "opt/small/link",
+        "opt/small/run",
+        "opt/small/sub",
+        "opt/small/sub/file",
+    ]
+    assert layer.getmember("opt/small/run").mode == 0o755
+    assert layer.getmember("opt/small/link").linkname == "sub/file"
+    own = tar_of(made[1], second[0])
+    assert b"spark:x:185:185::/tmp:" in own.extractfile("etc/passwd").read()
+
+
+def test_an_image_adds_to_its_base(make, tmp_path):
+    base = make({"binaries": {"usr/bin/tool": "tool"}, "environment": {"A": "1"}, "entrypoint": ["/usr/bin/tool"]})
+    registry = tmp_path / "registry"
+    blobs = base / "blobs/sha256"
+    for blob in blobs.iterdir():
+        place = registry / "docker/registry/v2/blobs/sha256" / blob.name[:2] / blob.name / "data"
+        place.parent.mkdir(parents=True)
+        place.write_bytes(blob.read_bytes())
+    digest = json.loads((base / "index.json").read_bytes())["manifests"][0]["digest"]
+    link = registry / "docker/registry/v2/repositories/base/_manifests/tags/v1/current/link"
+    link.parent.mkdir(parents=True)
+    link.write_text(digest)
+    component = Component.model_validate(
+        {
+            "version": "v2",
+            "licence": "MIT",
+            "build": {
+                "images": {"more": {"base": "tool/tool", "environment": {"B": "2"}, "files": {"bin/x": "LICENSE"}}}
+            },
+            "images": {"more": "more"},
+        }
+    )
+    task = Task(tmp_path / "more", tmp_path / "log", Versions(components={}, debian={}), None, "more", component)
+    layout = image.assemble(task, "more", {}, image.Base.stored(registry, "base:v1"))
+    configuration, _ = parts(base)
+    manifest = json.loads((layout / "index.json").read_bytes())["manifests"][0]["digest"]
+    described = json.loads((layout / "blobs/sha256" / manifest[7:]).read_bytes())
+    own = json.loads((layout / "blobs/sha256" / described["config"]["digest"][7:]).read_bytes())
+    assert layers_of(layout)[0] == layers_of(base)[0]
+    assert own["rootfs"]["diff_ids"][0] == configuration["rootfs"]["diff_ids"][0]
+    assert own["config"]["Env"][1:] == ["A=1", "B=2"]
+    assert own["config"]["Entrypoint"] == ["/usr/bin/tool"]
+    assert own["config"]["Labels"]["org.opencontainers.image.version"] == "v2"
+    names = tar_of(layout, layers_of(layout)[1]).getnames()
+    assert names == ["bin", "bin/x"]

@@ -1,4 +1,5 @@
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import yaml
 from deploy.errors import InputError
 from deploy.mirror import entries
 from deploy.mirror.order import entry_names
-from deploy.mirror.versions import RECIPES, VERSIONS_FILE, Component, Versions, load_versions
+from deploy.mirror.versions import RECIPES, REPOSITORY, VERSIONS_FILE, Component, Versions, load_versions
 
 ENTRY = {
     "version": "v1.2",
@@ -156,3 +157,42 @@ class TestKeys:
         assert entries.release_key("debian-12", release) != entries.release_key(
             "debian-12", release.model_copy(update={"packages": ("a", "b")})
         )
+
+
+def test_a_base_has_to_be_made_before():
+    registry = {**ENTRY, "files": {"registry": "r"}, "build": {"go": {"binaries": {"registry": "example/r"}}}}
+    registry |= {"images": {"own": "own"}}
+    registry["build"] |= {"images": {"own": {"base": "later/later"}}}
+    with pytest.raises(
+        ValueError, match="registry has the base later/later, which is not an image of an entry before it"
+    ):
+        Versions.model_validate({"components": {"registry": registry}, "debian": {}})
+
+
+def test_a_tree_is_made_in_one_way(tmp_path):
+    tree = {"copy": {"source": "docs"}, "kernels": {"source": "docs"}}
+    with pytest.raises(InputError, match="one of python, java, maven, kernels, package, copied has to say"):
+        load_versions(versions(tmp_path, {"build": {**ENTRY["build"], "trees": {"x": tree}}}))
+
+
+def test_an_image_changes_with_its_base_and_with_its_sources(monkeypatch):
+    loaded = load_versions()
+
+    def key(name):
+        return entries.component_key(name, loaded.components[name], loaded, "build")
+
+    before = {name: key(name) for name in ("spark-base", "spark", "minio")}
+    real = entries.file_checksum
+    monkeypatch.setattr(entries, "file_checksum", lambda p: "changed" if p.name == "prune.yaml" else real(p))
+    after = {name: key(name) for name in before}
+    assert after["spark-base"] != before["spark-base"]
+    assert after["spark"] != before["spark"]
+    assert after["minio"] == before["minio"]
+    monkeypatch.setattr(entries, "file_checksum", lambda p: "changed" if p.name == "cli.py" else real(p))
+    assert key("spark") != before["spark"]
+    assert key("spark-base") == before["spark-base"]
+
+
+def test_the_image_has_the_version_of_the_package():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert load_versions().components["spark"].version == project["version"]

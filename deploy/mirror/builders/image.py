@@ -11,6 +11,7 @@ from typing import Any
 from deploy.errors import DeployError
 from deploy.mirror.builders.debian import download, unpack
 from deploy.mirror.builders.layout import Layer, Member, members_of, tar_of, write_layout
+from deploy.mirror.process import run
 from deploy.mirror.registry import blob_path, stored_digest
 from deploy.mirror.versions import REPOSITORY, Component, Image
 from deploy.mirror.workshop import Task
@@ -133,7 +134,11 @@ def _members(task: Task, name: str, spec: Image, programs: dict[str, Path], has_
         for path, text in ACCOUNTS.items():
             add(path, tarfile.REGTYPE, 0o644, (text + _account(spec, path)).encode())
     if spec.debian:
-        root = unpack(task, download(task, spec.debian.release, spec.debian.packages), f"{task.name}-{name}")
+        packages = download(task, spec.debian.release, spec.debian.packages)
+        root = unpack(task, packages, f"{task.name}-{name}")
+        for package in packages:  # where scanners look in an image without dpkg
+            control = run(["dpkg-deb", "--field", package], task.log)
+            add(f"var/lib/dpkg/status.d/{package.name.partition('_')[0]}", tarfile.REGTYPE, 0o644, control.encode())
         for file in sorted(root.rglob("*")):
             relative = file.relative_to(root).as_posix()
             if relative.startswith(UNNEEDED):

@@ -1,0 +1,1 @@
+"""The Spark image: its entrypoint, its jars, what it leaves out."""

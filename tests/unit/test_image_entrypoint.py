@@ -80,12 +80,8 @@ def test_authorities_become_a_trust_store_for_every_java(tmp_path, monkeypatch):
     from hepspark.spark import java_home
 
     for name in ("one", "two"):
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key"]
-            + ["-out", name, "-subj", f"/CN={name}"],  # noqa: RUF005 (one list would not fit a line)
-            cwd=tmp_path,
-            check=True, capture_output=True,
-        )  # fmt: skip
+        request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key", "-subj", f"/CN={name}"]
+        subprocess.run([*request, "-out", name], cwd=tmp_path, check=True, capture_output=True)
     authorities = tmp_path / "ca.crt"
     authorities.write_text((tmp_path / "one").read_text() + "\n" + (tmp_path / "two").read_text())
     monkeypatch.setattr(entrypoint, "TRUST_STORE", tmp_path / "trust.p12")

@@ -34,6 +34,9 @@ def main(
         str | None, typer.Option(help="Test image in the registry; the mirror's busybox if not given.")
     ] = None,
     kubectl: Annotated[str, typer.Option(help="The kubectl program, for the commands that are shown.")] = "kubectl",
+    platform: Annotated[
+        str | None, typer.Option(help="Namespace of the platform, where a classifier is trained; none if not given.")
+    ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that each thing is waited for.")] = 45,
     output: Annotated[Output, typer.Option(help="A table for people, or JSON.")] = Output.table,
 ) -> None:
@@ -48,7 +51,7 @@ def main(
 
     signal.signal(signal.SIGTERM, _terminated)
     cluster = connect(file, kubectl)
-    results = verify(cluster, f"{registry}/{image or _busybox()}", timeout, _tell)
+    results = verify(cluster, f"{registry}/{image or _busybox()}", timeout, _tell, platform)
     if output is Output.json:
         sys.stdout.write(as_json(results, cluster.kubectl) + "\n")
     else:

@@ -57,6 +57,8 @@ class Cluster:
         core: Nodes, pods, services, claims.
         storage: Storage classes.
         discovery: The addresses behind services.
+        batch: Jobs and CronJobs.
+        coordination: Leases.
         custom: Whatever has no API of its own, as the metrics.
     """
 
@@ -67,6 +69,8 @@ class Cluster:
         self.core = client.CoreV1Api(api)
         self.storage = client.StorageV1Api(api)
         self.discovery = client.DiscoveryV1Api(api)
+        self.batch = client.BatchV1Api(api)
+        self.coordination = client.CoordinationV1Api(api)
         self.custom = client.CustomObjectsApi(api)
 
 

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from functools import partial
 
 import urllib3
@@ -14,9 +15,12 @@ from deploy.verify import checks
 from deploy.verify.checks import Agents, Run
 from deploy.verify.cluster import Cluster, Wait, throw_away_namespace
 from deploy.verify.results import Finding, Result
+from deploy.verify.training import training
 
 
-def verify(cluster: Cluster, image: str, seconds: float, tell: Callable[[str], None]) -> list[Result]:
+def verify(
+    cluster: Cluster, image: str, seconds: float, tell: Callable[[str], None], platform: str | None = None
+) -> list[Result]:
     """Run every check; everything made for them is removed again, also when interrupted.
 
     Args:
@@ -24,18 +28,19 @@ def verify(cluster: Cluster, image: str, seconds: float, tell: Callable[[str], N
         image: The test image, with its registry.
         seconds: How long each thing is waited for.
         tell: Is called with what a user should know beside the results.
+        platform: Namespace of the platform, which is checked too.
     """
     stop = threading.Event()
     with throw_away_namespace(cluster, tell) as namespace, ThreadPoolExecutor(max_workers=8) as pool:
         try:
-            return _checked(Run(cluster, namespace, image, Wait(seconds, stop)), pool)
+            return _checked(Run(cluster, namespace, image, Wait(seconds, stop)), pool, platform)
         finally:
             # Nothing to stop, unless this was interrupted: then the threads must end before the namespace goes.
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _checked(run: Run, pool: ThreadPoolExecutor) -> list[Result]:
+def _checked(run: Run, pool: ThreadPoolExecutor, platform: str | None) -> list[Result]:
     at_once = {
         "nodes": checks.nodes,
         "system pods": checks.system_pods,
@@ -61,6 +66,11 @@ def _checked(run: Run, pool: ThreadPoolExecutor) -> list[Result]:
         before = starting if name == "image" else 0.0
         running[name] = pool.submit(timed, name, partial(check, run, agents), before)
     order = ["nodes", "system pods", "image", "dns", "pod to pod", "service", "volume", "metrics"]
+    if platform:
+        # After the others, whose answers would wait for it on a small cluster.
+        wait_for(running.values())
+        running["training"] = pool.submit(timed, "training", partial(training, run.cluster, platform, run.wait))
+        order.append("training")
     return [running[name].result() for name in order]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from hepspark.cluster import capacity, executors
@@ -17,6 +18,23 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
 
 
+_SHARED: ContextVar["SparkContext | None"] = ContextVar("shared", default=None)
+
+
+@contextmanager
+def shared_session(config: Config, supervision: Supervision, *, bigdl: bool) -> Iterator[None]:
+    """A Spark for several steps: executors start once, and each step's own session is this one.
+
+    See `spark_session` for the arguments and what is raised.
+    """
+    with spark_session(config, supervision, bigdl=bigdl) as context:
+        token = _SHARED.set(context)
+        try:
+            yield
+        finally:
+            _SHARED.reset(token)
+
+
 @contextmanager
 def spark_session(config: Config, supervision: Supervision, *, bigdl: bool = False) -> Iterator["SparkContext"]:
     """A running Spark, stopped at the end; on Kubernetes with room for its executors, and all of them there.
@@ -30,6 +48,10 @@ def spark_session(config: Config, supervision: Supervision, *, bigdl: bool = Fal
         InputError: there is no Java 17, or no room for the executors.
         RunError: the executors did not start in time.
     """
+    shared = _SHARED.get()
+    if shared is not None:
+        yield shared
+        return
     if not config.spark.on_kubernetes:
         with spark_context(config.spark, config.storage, bigdl=bigdl) as context:
             yield context

@@ -5,6 +5,7 @@ from typing import Any
 from hepspark.config import Config
 from hepspark.errors import InputError
 from hepspark.progress import say
+from hepspark.session import shared_session
 from hepspark.steps import evaluate, ingest, predict, train
 from hepspark.storage import join
 from hepspark.supervision import UNSUPERVISED, Supervision
@@ -39,9 +40,11 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
         return summaries
     supervision.begin(config)
     steps = {"ingest": ingest.run, "train": train.run, "evaluate": evaluate.run, "predict": predict.run}
-    for name in wanted:
-        summaries[name] = _finished(config, [name]).get(name) or steps[name](config, supervision)
-        supervision.stop_if_asked()
+    trains = "train" in wanted and "train" not in summaries
+    with shared_session(train.fitting(config) if trains else config, supervision, bigdl=trains):
+        for name in wanted:
+            summaries[name] = _finished(config, [name]).get(name) or steps[name](config, supervision)
+            supervision.stop_if_asked()
     return summaries
 
 

@@ -106,8 +106,7 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
     if done:
         say(f"{output}: this run is complete")
         return done
-    fitting = config.model_copy(update={"spark": _fitting(config.spark, train.batch)})
-    with spark_session(fitting, supervision, bigdl=True) as context:
+    with spark_session(fitting(config), supervision, bigdl=True) as context:
         check_parallelism(train.batch)
         planned = planned or _freeze(context, output, train, config.storage)
         commit = _train(context, output, planned, config.storage, supervision)
@@ -126,6 +125,11 @@ def _tell_of_changes(output: str, planned: Plan, storage: StorageConfig) -> None
                 f"{source.url}: changed since {output} was planned, which stays with the events of then; to train on "
                 "what is there now, choose another train.output"
             )
+
+
+def fitting(config: Config) -> Config:
+    """The configuration with a Spark that can share a batch evenly."""
+    return config.model_copy(update={"spark": _fitting(config.spark, config.train.batch)})
 
 
 def _fitting(config: SparkConfig, batch: int) -> SparkConfig:

@@ -4,7 +4,12 @@ import os
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.integration.minio", "tests.integration.spark_cluster", "tests.integration.deploy.apiserver"]
+pytest_plugins = [
+    "tests.integration.minio",
+    "tests.integration.spark_cluster",
+    "tests.integration.deploy.apiserver",
+    "tests.integration.deploy.charts",
+]
 
 # Most tests start a JVM and end it soon: there, compiling quickly beats compiling well.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")

@@ -15,10 +15,11 @@ COMMANDS = [
         ["evaluate"],
         ["predict"],
         ["line"],
+        ["model"],
         ["config", "show"],
         ["config", "schema"],
     ),
-    *(["data", "put"], ["data", "get"], ["data", "ls"], ["data", "public"]),
+    *(["data", "put"], ["data", "get"], ["data", "ls"], ["data", "url"], ["data", "public"]),
 ]
 
 

@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from hepspark.config import StorageConfig
-from hepspark.storage import join
+from hepspark.storage import join, store_for
 from tests.integration.middleman import free_port_url
 
 
@@ -47,3 +50,47 @@ def test_a_store_that_refuses_is_one_message_and_exit_code_2(
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_a_link_gives_its_object_without_credentials(s3: StorageConfig, bucket: str) -> None:
+    store_for(bucket, s3).write(join(bucket, "report/report ä.html"), b"<p>AUC")
+    url = join(bucket, "report/report ä.html")
+    done = hepspark("data", "url", url, "--hours", "48", "--set", f"storage.endpoint={s3.endpoint}")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["url"] == url
+    assert found["link"] in done.stderr
+    assert abs((datetime.fromisoformat(found["until"]) - datetime.now(UTC)).total_seconds() - 48 * 3600) < 60
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in found["link"]
+    assert "X-Amz-Expires=172800" in found["link"]
+    with urllib.request.urlopen(found["link"], timeout=20) as answer:
+        assert answer.read() == b"<p>AUC"
+    # It is a key to this object alone.
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(found["link"].replace("report/", "other/"), timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("key", "hours", "message"),
+    [
+        ("nothing", "1", "nothing: no such object; hepspark data ls shows"),
+        ("report", "169", "a link cannot hold 169 hours; give 1 to 168, S3 allows 7 days"),
+        ("report", "0", "a link cannot hold 0 hours"),
+        ("", "1", "no such object"),
+    ],
+)
+def test_a_link_that_cannot_be_made_is_one_message(
+    s3: StorageConfig, bucket: str, key: str, hours: str, message: str
+) -> None:
+    store_for(bucket, s3).write(join(bucket, "report"), b"x")
+    done = hepspark("data", "url", join(bucket, key), "--hours", hours, "--set", f"storage.endpoint={s3.endpoint}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_longest_link_is_7_days(s3: StorageConfig, bucket: str) -> None:
+    store_for(bucket, s3).write(join(bucket, "report"), b"x")
+    done = hepspark("data", "url", join(bucket, "report"), "--hours", "168", "--set", f"storage.endpoint={s3.endpoint}")
+    with urllib.request.urlopen(json.loads(done.stdout)["link"], timeout=20) as answer:
+        assert answer.read() == b"x"

@@ -37,10 +37,10 @@ class Line:
     model: str
     outputs: str
 
-    def run(self, step, **changes):
+    def run(self, step, master="local[2]", **changes):
         section = step.__name__.rpartition(".")[2]
         given = {"model": self.model, "output": join(self.outputs, section)} | changes
-        return step.run(Config.model_validate({section: given}))
+        return step.run(Config.model_validate({section: given, "spark": {"master": master}}))
 
 
 def part(file_id, labels, seed):
@@ -161,6 +161,17 @@ def test_evaluate_measures_the_labelled_test_events(line):
 def unrendered(monkeypatch):
     """Drawing the page takes seconds; one test of this module looks at it."""
     monkeypatch.setattr(evaluate, "render", lambda content: content.model)
+
+
+@pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize(("master", "told"), [("k8s://https://kubernetes.default.svc", True), ("local[2]", False)])
+def test_evaluate_ends_a_pods_log_with_a_link_to_the_report(line, monkeypatch, capsys, master, told):
+    # The store is a folder, which has no links: those of S3 are tested with `hepspark data url`.
+    monkeypatch.setattr(evaluate, "is_s3", lambda _: True)
+    monkeypatch.setattr("hepspark.storage.s3.link", lambda url, hours, _: (f"http://minio/{hours}{url}", "Sunday"))
+    report = line.run(evaluate, master=master)["report"]
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert (last == f"Without S3 keys, until Sunday: http://minio/168{report}") is told
 
 
 @pytest.mark.usefixtures("unrendered")

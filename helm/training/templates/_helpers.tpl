@@ -3,6 +3,11 @@
 {{ .Values.run.name | default .Release.Name }}
 {{- end }}
 
+{{/* Folder of the run. */}}
+{{- define "training.folder" -}}
+{{ trimSuffix "/" .Values.run.folder }}/{{ include "training.run" . }}
+{{- end }}
+
 {{/* Labels that select what belongs to the release; they never change. */}}
 {{- define "training.selectorLabels" -}}
 app.kubernetes.io/name: training
@@ -15,6 +20,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Values.image.tag | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{/* Labels of the test, which is not the run. */}}
+{{- define "training.testLabels" -}}
+app.kubernetes.io/name: training-test
+app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{/* The image of driver and executors. */}}
@@ -99,6 +110,19 @@ tolerations:
 {{- end }}
 {{- end }}
 
+{{/* The configuration's folder, which executors do without: the driver tells them. */}}
+{{- define "training.configMount" -}}
+- name: config
+  mountPath: /etc/hepspark
+  readOnly: true
+{{- end }}
+
+{{- define "training.configVolume" -}}
+- name: config
+  configMap:
+    name: {{ .Release.Name }}
+{{- end }}
+
 {{/* The configuration that the steps read: the user's, and what follows from the other values. */}}
 {{- define "training.config" -}}
 {{- $storage := dict
@@ -114,7 +138,7 @@ tolerations:
   "memory" .Values.executor.memory
   "pending_timeout" .Values.executor.pendingTimeoutSeconds }}
 {{- with .Values.executor.cpu }}
-{{- $_ := set $executor "cpu" . }}
+{{- $_ := set $executor "cpu" (toString .) }}
 {{- end }}
 {{- $spark := dict
   "master" "k8s://https://kubernetes.default.svc"
@@ -165,6 +189,7 @@ podFailurePolicy:
     - action: Ignore # the node was drained, or the pod had to make room: not the run's failure
       onPodConditions:
         - type: DisruptionTarget
+          status: "True"
     - action: FailJob # what it was given is wrong: trying again would not help
       onExitCodes:
         containerName: driver
@@ -235,24 +260,20 @@ template:
           {{- include "training.containerSecurity" . | nindent 10 }}
         resources:
           requests:
-            cpu: {{ .Values.driver.cpu }}
+            cpu: {{ .Values.driver.cpu | quote }}
             memory: {{ include "training.driverMemory" . }}
           limits:
             cpu: {{ .Values.driver.cores }}
             memory: {{ include "training.driverMemory" . }}
         volumeMounts:
-          - name: config
-            mountPath: /etc/hepspark
-            readOnly: true
+          {{- include "training.configMount" . | nindent 10 }}
           {{- include "training.mounts" . | nindent 10 }}
     volumes:
-      - name: config
-        configMap:
-          name: {{ .Release.Name }}
+      {{- include "training.configVolume" . | nindent 6 }}
       {{- include "training.volumes" . | nindent 6 }}
 {{- end }}
 
 {{/* The Job's name tells what it runs: an upgrade that changes nothing leaves it alone, any other makes a new one. */}}
 {{- define "training.jobName" -}}
-{{ include "training.run" . }}-{{ include "training.job" . | sha256sum | trunc 8 }}
+{{ include "training.run" . }}-{{ include "training.job" . | fromYaml | toJson | sha256sum | trunc 8 }}
 {{- end }}

@@ -113,6 +113,24 @@ _step(
 )
 
 
+@app.command("model")
+def model(
+    url: Annotated[str, typer.Argument(help="Model directory that train wrote.")],
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file with the storage section.")] = None,
+    overrides: Overrides = None,
+    debug: DebugFlag = False,
+) -> None:
+    r"""Verify a trained model and tell what it is: network, events, epochs, AUC if evaluated, versions.
+
+    A JSON summary goes to standard output, if that is no terminal.
+
+    \b
+    Example:
+      hepspark model s3a://runs/demo/run/model
+    """
+    _call("model", "describe", config, overrides, url, debug=debug)
+
+
 @config_app.command("show")
 def show(config: ConfigFile = None, overrides: Overrides = None, debug: DebugFlag = False) -> None:
     r"""Print the configuration with every default, as YAML.
@@ -200,6 +218,23 @@ def ls(
     _data("ls", config, overrides, url, debug=debug)
 
 
+@data_app.command("url")
+def url(
+    object_url: Annotated[str, typer.Argument(metavar="URL", help="s3a://bucket/key of an object.")],
+    hours: Annotated[int, typer.Option("--hours", help="How long the link holds, at most 168.")] = 24,
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file with the storage section.")] = None,
+    overrides: Overrides = None,
+    debug: DebugFlag = False,
+) -> None:
+    r"""Make a link by which a browser gets an object without credentials, for some hours.
+
+    \b
+    Example:
+      hepspark data url s3a://physics/report/report.html --hours 48
+    """
+    _data("url", config, overrides, object_url, hours, debug=debug)
+
+
 @data_app.command("public")
 def public(
     name: Annotated[str | None, typer.Argument(help="What to load; all are listed where this is left out.")] = None,
@@ -233,10 +268,18 @@ def _options(
 
 
 def _data(action: str, config: Path | None, overrides: list[str] | None, *arguments: Any, debug: bool) -> None:
+    _call("data", action, config, overrides, *arguments, debug=debug)
+
+
+def _call(
+    module: str, action: str, config: Path | None, overrides: list[str] | None, *arguments: Any, debug: bool
+) -> None:
+    """Call a function of a module in `hepspark.steps`, which takes the configuration first."""
+
     def work() -> Any:
         from hepspark.config import load
 
-        step = importlib.import_module("hepspark.steps.data")
+        step = importlib.import_module(f"hepspark.steps.{module}")
         return getattr(step, action)(load(config, overrides or ()), *arguments)
 
     _guard(work, debug=debug)

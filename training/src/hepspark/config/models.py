@@ -48,7 +48,7 @@ class ExecutorConfig(Section):
     """Executors, each a pod; `train.batch` must be a multiple of `instances` times `cores`."""
     cores: Annotated[int, Field(ge=1, le=256)] = 1
     """Cores of an executor: tasks it works on at once, and the limit of its pod."""
-    cpu: Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]*m?|0\.[0-9]*[1-9])$")] | None = None
+    cpu: Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]*m?|[0-9]+\.[0-9]*[1-9])$")] | None = None
     """CPU that the pod of an executor requests, as Kubernetes writes it; its cores where this is left out."""
     memory: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[mg]$")] = "1g"
     """Heap of an executor. Its pod gets 40% more, at least 512 MiB, for Python and native memory."""

@@ -7,6 +7,7 @@ from typing import Any
 from hepspark.config import Config
 from hepspark.errors import InputError
 from hepspark.progress import say
+from hepspark.storage import s3
 from hepspark.transfer import copy
 from hepspark.transfer import public as published
 
@@ -28,6 +29,13 @@ def ls(config: Config, url: str) -> dict[str, Any]:
         say(f"{entry['bytes']:>16,}  {entry['url']}")
     say(f"{found['bytes']:>16,}  bytes in {found['files']:,} files")
     return found
+
+
+def url(config: Config, object_url: str, hours: int) -> dict[str, Any]:
+    """Make a link that needs no credentials; see `hepspark.storage.s3.link`."""
+    address, end = s3.link(object_url, hours, config.storage)
+    say(f"{address}\nholds until {end}, for everybody who has it")
+    return {"url": object_url, "link": address, "until": end}
 
 
 def public(config: Config, name: str | None = None, target: str | None = None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from hepspark.scoring import ScoredTestSide, score_test_side
 from hepspark.session import spark_session
 from hepspark.sources import Chunk, Role, Source, check_distinct, open_source
 from hepspark.spark import run_tasks
-from hepspark.storage import check_writable, join, refuse_strangers, store_for
+from hepspark.storage import check_writable, is_s3, join, refuse_strangers, store_for
 from hepspark.supervision import UNSUPERVISED, Supervision
 
 
@@ -119,7 +119,18 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
         history=model.history,
         best_epoch=model.summary.get("best_epoch"),
     )
-    return _write(content, output, storage)
+    summary = _write(content, output, storage)
+    if config.spark.on_kubernetes and is_s3(output):
+        tell_link(summary["report"], storage)
+    return summary
+
+
+def tell_link(report: str, storage: StorageConfig) -> None:
+    """End the log with a link to the report: who reads a pod's log seldom has keys to the store."""
+    from hepspark.storage import s3  # boto3 takes half a second to import
+
+    address, end = s3.link(report, s3.LONGEST_LINK_HOURS, storage)
+    say(f"Without S3 keys, until {end}: {address}")
 
 
 def _sources(model: Model, urls: Sequence[str], storage: StorageConfig) -> list[Source]:

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -13,7 +14,7 @@ import botocore.exceptions
 import botocore.parsers
 
 from hepspark.config import StorageConfig
-from hepspark.errors import RunError
+from hepspark.errors import InputError, RunError
 from hepspark.storage import local
 from hepspark.storage.base import TEMPORARY, Entry, checksum, collect, matches, name_of
 from hepspark.storage.s3_client import ERRORS, NOTHING_THERE, client, code_of, explain, split, told
@@ -26,6 +27,9 @@ WRITER = "writer"
 """Name of the metadata entry by which a conditional write knows its own object again."""
 SHA256 = "sha256"
 """Name of the metadata entry that holds an object's checksum."""
+
+LONGEST_LINK_HOURS = 7 * 24
+"""S3's own bound on links."""
 
 _READ_AHEAD_BYTES = 1 << 20
 _CONFLICT_SECONDS = 0.05
@@ -169,6 +173,33 @@ def fetch(url: str, start: int, stop: int, etag: str, config: StorageConfig) -> 
 
     with told(url, config):
         return collect(stream, stop - start, config.attempts, _BROKEN_STREAM)
+
+
+def link(url: str, hours: int, config: StorageConfig) -> tuple[str, str]:
+    """A web address that gives an object to everybody who knows it, without credentials, for a time.
+
+    Args:
+        url: The object.
+        hours: How long; less where the credentials that sign it end sooner.
+        config: How the store is reached. The address holds only under the name that its endpoint has there.
+
+    Returns:
+        The address, and when it ends, in UTC.
+
+    Raises:
+        InputError: there is no such object, or the time is longer than S3 allows.
+    """
+    if not 1 <= hours <= LONGEST_LINK_HOURS:
+        raise InputError(f"{url}: a link cannot hold {hours} hours; give 1 to {LONGEST_LINK_HOURS}, S3 allows 7 days")
+    if S3Store(config).head(url) is None:
+        raise InputError(f"{url}: no such object; hepspark data ls shows those below a folder")
+    bucket, key = split(url)
+    end = datetime.now(UTC) + timedelta(hours=hours)
+    with told(url, config):
+        address = client(config).generate_presigned_url(
+            "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=hours * 3600
+        )
+    return address, end.isoformat(timespec="seconds")
 
 
 class _ObjectReader(io.RawIOBase):

@@ -64,6 +64,7 @@ def _client(config: StorageConfig) -> "S3Client":
             read_timeout=config.read_timeout,
             max_pool_connections=_LONGEST_CONNECTIONS,
             retries={"mode": "standard", "total_max_attempts": config.attempts},
+            signature_version="s3v4",  # for links boto3 would else use the older one, which many stores refuse
             s3={"addressing_style": "path" if config.path_style else "virtual"},
             # Stores of other makes do not all know the newer default checksums.
             request_checksum_calculation="when_required",

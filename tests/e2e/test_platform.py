@@ -251,6 +251,93 @@ def test_an_image_that_does_not_exist_is_told(platform):
     platform.kubectl("delete", "job,configmap,lease", "--selector", selector)
 
 
+def pod(name, image, arguments, environment=()):
+    """A pod of the namespace that belongs to no run."""
+    security = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    container = {
+        "name": "own",
+        "image": image,
+        "args": arguments,
+        "env": [{"name": key, "value": value} for key, value in dict(environment).items()],
+        "securityContext": security,
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def outcome(platform, manifest):
+    """The phase that a pod ends in, and what it said."""
+    name = manifest["metadata"]["name"]
+    platform.kubectl("apply", "--filename", "-", stdin=json.dumps(manifest))
+    try:
+        over = ("Succeeded", "Failed")
+        phase = until(
+            lambda: (found := platform.get("pod", name)["status"]["phase"]) in over and found, f"{name} ends", 90
+        )
+        return phase, platform.kubectl("logs", name)
+    finally:
+        platform.kubectl("delete", "pod", name, "--now")
+
+
+def test_another_pod_neither_joins_a_driver_nor_sees_its_pages(platform):
+    endless = {**LONG, "config": {"train": {**LONG["config"]["train"], "epochs": 2000}}}
+    assert platform.submit("guarded", {**endless, **SMALL}).code == 0
+    platform.wait_for_line("guarded", "Epoch 1 of", 150)
+    selector = ("pods", "--selector", "hepspark/run=guarded")
+    (driver,) = platform.get(*selector, "--selector", "hepspark/run=guarded,spark-role=driver")["items"]
+    own = platform.get(*selector, "--selector", "hepspark/run=guarded,spark-role=executor")["items"][0]
+    address, image = driver["status"]["podIP"], driver["spec"]["containers"][0]["image"]
+    told = {one["name"]: one["value"] for one in own["spec"]["containers"][0]["env"] if "value" in one}
+    # All that an executor is told, but for what the driver and its executors share.
+    stolen = {name: value for name, value in told.items() if name.startswith("SPARK_") and "SECRET" not in name}
+    stolen |= {"SPARK_EXECUTOR_ID": "77", "SPARK_EXECUTOR_POD_IP": "0.0.0.0", "SPARK_EXECUTOR_POD_NAME": "intruder"}
+    assert address in stolen["SPARK_DRIVER_URL"]
+    phase, said = outcome(platform, pod("intruder", image, ["executor"], stolen))
+    assert phase == "Failed"
+    assert "authenticat" in said.lower() or "SaslException" in said, said[-2000:]
+    look = (
+        "import socket, sys; print([p for p in range(4040, 4050) if not socket.socket().connect_ex((sys.argv[1], p))])"
+    )
+    assert outcome(platform, pod("visitor", image, ["python", "-c", look, address])) == ("Succeeded", "[]\n")
+    platform.kubectl("delete", "job,configmap,lease", "--selector", "app.kubernetes.io/instance=guarded")
+
+
+def test_a_physicist_may_run_and_no_more(facility, platform):
+    platform.kubectl("create", "serviceaccount", "ada")
+    platform.kubectl("create", "rolebinding", "ada", "--role", "physicist", "--serviceaccount", "hepspark:ada")
+    ada = ("--as", "system:serviceaccount:hepspark:ada")
+    platform.kubectl("create", "job", "--from=cronjob/train-hlf", "adas-run", *ada)
+    until(lambda: platform.get("pods", "--selector", "job-name=adas-run", *ada)["items"], "her run has a pod", 30)
+    platform.kubectl("delete", "job", "adas-run", *ada)
+
+    def refused(*arguments, stdin=None):
+        with pytest.raises(AssertionError, match=r"(?i)forbidden|cannot"):
+            platform.kubectl(*arguments, *ada, stdin=stdin)
+
+    refused("get", "secrets")
+    refused("get", "secret", "minio-root")
+    refused("exec", "minio-0", "--", "id")
+    refused("port-forward", "minio-0", "9000")
+    refused("delete", "statefulset", "minio")
+    refused("delete", "cronjob", "train-hlf")
+    refused("create", "role", "more", "--verb", "*", "--resource", "secrets")
+    refused("create", "token", "spark-driver")
+    refused("scale", "statefulset", "minio", "--replicas", "0")
+    image = platform.get("pod", "minio-0")["spec"]["containers"][0]["image"]
+    refused("create", "--filename", "-", stdin=json.dumps(pod("hers", image, ["server"])))
+    with pytest.raises(AssertionError, match="forbidden"):
+        facility.kubectl("get", "pods", "--namespace", "kube-system", *ada)
+    with pytest.raises(AssertionError, match="forbidden"):
+        facility.kubectl("get", "nodes", *ada)
+
+
 def test_no_secret_is_told(platform):
     secrets = [
         platform.secret("storage")["AWS_SECRET_ACCESS_KEY"],

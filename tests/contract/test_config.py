@@ -94,3 +94,26 @@ def test_every_key_is_described():
 def test_a_configuration_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         Config().train.epochs = 3
+
+
+def test_a_folder_gives_each_step_its_place():
+    config = load(None, ["folder=s3a://runs/x/", "ingest.input={qcd: [a.root]}", "predict.output=elsewhere"])
+    assert config.ingest.output == "s3a://runs/x/dataset"
+    assert config.train.input == config.predict.input == ("s3a://runs/x/dataset",)
+    assert config.train.output == "s3a://runs/x/run"
+    assert config.evaluate.model == config.predict.model == "s3a://runs/x/run/model"
+    assert config.evaluate.output == "s3a://runs/x/report"
+    assert config.predict.output == "elsewhere"
+
+
+def test_inputs_may_name_the_folder():
+    config = load(None, ["folder=out", "train.input=[/sample, '{folder}/dataset']", "evaluate.input=['{folder}/more']"])
+    assert config.train.input == ("/sample", "out/dataset")
+    assert config.predict.input == ("/sample", "out/dataset")
+    assert config.evaluate.input == ("out/more",)
+    assert config.ingest.output is None
+
+
+def test_wrong_inputs_are_told_with_a_folder_too():
+    with pytest.raises(InputError, match=r"train\.input: .*got 3"):
+        load(None, ["folder=out", "train.input=3"])

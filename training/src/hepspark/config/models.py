@@ -251,7 +251,10 @@ class Config(Section):
     """The whole configuration: one section per step, and what they share."""
 
     folder: Url | None = None
-    """Folder of a run: what a step needs and is not given lies in its `dataset`, `run`, `report` and `scores`."""
+    """Folder of a run: what a step needs and is not given lies in its `dataset`, `run`, `report` and `scores`.
+
+    `{folder}` in an input stands for it.
+    """
     storage: StorageConfig = StorageConfig()
     spark: SparkConfig = SparkConfig()
     simulate: SimulateConfig = SimulateConfig()
@@ -269,10 +272,10 @@ class Config(Section):
         folder = data["folder"].rstrip("/")
         data_set, model = f"{folder}/dataset", f"{folder}/run/model"
         ingest, train = data.get("ingest") or {}, data.get("train") or {}
-        trained = train.get("input") or [data_set]
+        trained = _in_folder(train.get("input"), folder) or [data_set]
         places: dict[str, dict[str, Any]] = {
             "ingest": {"output": data_set} if ingest.get("input") else {},
-            "train": {"input": trained, "output": f"{folder}/run"},
+            "train": {"output": f"{folder}/run"},
             "evaluate": {"model": model, "output": f"{folder}/report"},
             "predict": {
                 "model": model,
@@ -280,4 +283,16 @@ class Config(Section):
                 "output": f"{folder}/scores",
             },
         }
-        return data | {name: own | (data.get(name) or {}) for name, own in places.items()}
+        merged = data | {name: own | (data.get(name) or {}) for name, own in places.items()}
+        merged["train"]["input"] = trained
+        for name in ("evaluate", "predict"):
+            if "input" in merged[name]:
+                merged[name]["input"] = _in_folder(merged[name]["input"], folder)
+        return merged
+
+
+def _in_folder(urls: Any, folder: str) -> Any:
+    """URLs with the folder put in; what is no list of them is told by the check of its key."""
+    if not isinstance(urls, list | tuple):
+        return urls
+    return [url.replace("{folder}", folder) if isinstance(url, str) else url for url in urls]

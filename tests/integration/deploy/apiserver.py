@@ -48,7 +48,7 @@ class ApiServer:
     tokens: dict[str, str]
 
     def kubeconfig(self, user: str) -> Path:
-        """A KUBECONFIG of `admin`, who may do all, or `driver`, who may do what a Role grants."""
+        """A KUBECONFIG of `admin`, who may do all, or of `driver` or `physicist`, who may do what a Role grants."""
         path = self.folder / f"{user}.kubeconfig"
         authority = str(self.folder / "certificates" / "apiserver.crt")
         content = {
@@ -117,8 +117,10 @@ def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     etcd = unpack(folder, "etcd", "etcd")
     program = unpack(folder, "kube-apiserver", "kube-apiserver")
     store, peer, port = free_ports(3)
-    tokens = {"admin": secrets.token_hex(16), "driver": secrets.token_hex(16)}
-    (folder / "tokens.csv").write_text(f'{tokens["admin"]},admin,1,"system:masters"\n{tokens["driver"]},driver,2\n')
+    tokens = {user: secrets.token_hex(16) for user in ("admin", "driver", "physicist")}
+    groups = {"admin": ',"system:masters"'}
+    lines = [f"{token},{user},{user}{groups.get(user, '')}\n" for user, token in tokens.items()]
+    (folder / "tokens.csv").write_text("".join(lines))
     key = folder / "accounts.key"
     subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
     server = ApiServer(f"https://127.0.0.1:{port}", folder, tokens)

@@ -43,9 +43,10 @@ def tool():
     if not place.is_dir():
         pytest.fail(f"{place} is missing: run tools/charts.sh, as `make test-deploy` does")
 
-    def call(name, *arguments, **options):
+    def call(name, *arguments, variables=(), **options):
         # Nothing of the user's own helm may have a say, nor get anything.
         environment = {"PATH": "/usr/bin:/bin", "HELM_CONFIG_HOME": "/nonexistent", "HELM_CACHE_HOME": "/nonexistent"}
+        environment |= dict(variables)
         return subprocess.run(
             [place / name, *arguments],
             cwd=ROOT,

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import yaml
 
+from hepspark.cli import main
 from hepspark.config import Config
 from hepspark.kubernetes_spark import EXECUTOR_CONTAINER, RUN_LABEL, executor_memory
 from tests.integration.deploy.charts import ROOT, each, objects_of
@@ -117,3 +118,16 @@ def test_a_drivers_pod_has_at_least_what_an_executors_has(render, memory):
     executor = executor_memory(Config.model_validate({"spark": {"executor": {"memory": memory}}}).spark)
     given = int(pod["resources"]["limits"]["memory"].removesuffix("Mi"))
     assert executor.total - 1 <= given <= executor.total + 256
+
+
+def test_the_charts_test_asks_for_the_model_of_the_run(render, tmp_path, capsys):
+    objects = objects_of(render(DEFAULT, chart=CHART, name="demo"))
+    (asked,) = [made for made in objects if made["metadata"].get("name") == "demo-test"]
+    (container,) = asked["spec"]["template"]["spec"]["containers"]
+    (tmp_path / "config.yaml").write_text(of_kind(objects, "ConfigMap")["data"]["config.yaml"])
+    places = {"/etc/hepspark": str(tmp_path), "s3a://runs": str(tmp_path / "runs")}
+    arguments = container["args"]
+    for place, here in places.items():
+        arguments = [argument.replace(place, here) for argument in arguments]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith(f"hepspark: {tmp_path}/runs/demo/run/model: no finished model here")

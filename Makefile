@@ -57,8 +57,8 @@ test-fast: .venv/.deploy ## Run the tests that need neither Java nor a server: s
 	@.venv/bin/pytest tests/unit tests/contract $(PYTEST)
 
 .PHONY: e2e
-e2e: mirror ## Deploy to a lab, use it, grow it, shrink it, remove it
-	@.venv/bin/pytest tests/e2e/test_deploy.py $(PYTEST)
+e2e: mirror ## Deploy to a lab, grow it, shrink it; train on it, scale the training, break it
+	@.venv/bin/pytest tests/e2e/test_deploy.py tests/e2e/test_platform.py $(PYTEST)
 
 .PHONY: e2e-full
 e2e-full: mirror ## The same, and what is too long for the gate: restarts, interrupts, reset, an existing cluster
@@ -149,6 +149,10 @@ bench: setup ## Measure speed and accuracy against references, in one table each
 .PHONY: bench-deploy
 bench-deploy: .venv/.deploy ## Measure a deployment: time by phase, again, a worker more, idle memory; JSON in OUT/bench
 	@.venv/bin/python -m benchmarks.deploy --output $(OUT)/bench
+
+.PHONY: bench-cluster
+bench-cluster: mirror ## Measure the platform: its installation, first step, executors against local[2], S3; JSON in OUT/bench
+	@.venv/bin/python -m benchmarks.cluster --output $(OUT)/bench
 
 .PHONY: docs
 docs: .venv/.deploy ## Write the READMEs of roles and charts from what they take

@@ -181,6 +181,7 @@ def test_a_finished_run_stays_finished(facility, platform, values):
     assert "this run is complete" in platform.log("scaled")
     (now,) = platform.jobs("scaled")
     assert now["metadata"]["uid"] != job["metadata"]["uid"]
+    assert "Phase:          Succeeded" in facility.helm("test", "scaled")
 
 
 def test_executors_are_scaled_by_kubectl_alone(platform):

@@ -62,16 +62,16 @@ class Platform:
         """Jobs of a run."""
         return list(self.get("jobs", "--selector", f"hepspark/run={run}")["items"])
 
-    def log(self, run: str) -> str:
-        """What the drivers of a run said that are still there."""
-        selector = f"hepspark/run={run},spark-role=driver"
+    def log(self, run: str, job: dict[str, Any] | None = None) -> str:
+        """What the drivers of a run, or of one Job of it, said that are still there."""
+        selector = f"hepspark/run={run},spark-role=driver" + (f",job-name={job['metadata']['name']}" if job else "")
         return self.kubectl("logs", "--selector", selector, "--tail", "-1", "--ignore-errors")
 
-    def wait_for_line(self, run: str, text: str, seconds: float = 60) -> str:
-        """The log of a run, as soon as it has a text."""
+    def wait_for_line(self, run: str, text: str, seconds: float = 60, job: dict[str, Any] | None = None) -> str:
+        """The log of a run, or of one Job of it, as soon as it has a text."""
 
         def look() -> str | None:
-            log = self.log(run)
+            log = self.log(run, job)
             return log if text in log else None
 
         return until(look, f"{run} says {text!r}", seconds) or ""

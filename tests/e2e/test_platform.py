@@ -154,8 +154,8 @@ def taken_over(platform, run, before):
         jobs = platform.jobs(run)
         return jobs[0] if len(jobs) == 1 and jobs[0]["metadata"]["uid"] != before["metadata"]["uid"] else None
 
-    job = until(look, f"a new driver has taken {run} over", 150)
-    platform.wait_for_line(run, "Continuing after step", 120)
+    job = until(look, f"a new driver has taken {run} over", 180)
+    platform.wait_for_line(run, "Continuing after step", 180, job)
     return job
 
 
@@ -168,7 +168,7 @@ def test_executors_are_scaled_by_helm_upgrade(facility, platform, values):
     for instances in (3, 2):
         facility.helm("upgrade", "scaled", "helm/training", *values, "--set", f"executor.instances={instances}")
         job = taken_over(platform, "scaled", job)
-        assert f"{instances} executors of 1 core" in platform.log("scaled")
+        assert f"{instances} executors of 1 core" in platform.log("scaled", job)
     assert platform.wait_for_end("scaled") == "Complete", platform.log("scaled")
     with platform.forwarded("minio", 9000) as endpoint:
         assert accounting(platform.read(endpoint, "runs", "scaled/run/metrics.jsonl")) == (40, True)
@@ -194,9 +194,9 @@ def test_executors_are_scaled_by_kubectl_alone(platform):
         if job:
             job = taken_over(platform, "byhand", job)
         else:
-            platform.wait_for_line("byhand", "Epoch 2 of", 150)
+            platform.wait_for_line("byhand", "Epoch 2 of", 180)
             (job,) = platform.jobs("byhand")
-        assert f"{instances} executors of 1 core" in platform.log("byhand")
+        assert f"{instances} executors of 1 core" in platform.log("byhand", job)
     platform.kubectl("delete", "job", job["metadata"]["name"])
     until(lambda: not platform.get("pods", "--selector", "hepspark/run=byhand")["items"], "its pods are gone", 60)
     with platform.forwarded("minio", 9000) as endpoint:
@@ -208,7 +208,7 @@ def test_executors_are_scaled_by_kubectl_alone(platform):
 def test_a_network_is_trained_from_its_cronjob(platform):
     platform.kubectl("create", "job", "--from=cronjob/train-hlf", "quick")
     # Its length is the network's own: that it trains is enough here.
-    until(lambda: "Epoch 1 of" in platform.kubectl("logs", "job/quick", "--ignore-errors"), "quick trains", 120)
+    until(lambda: "Epoch 1 of" in platform.kubectl("logs", "job/quick", "--ignore-errors"), "quick trains", 180)
     platform.kubectl("delete", "job", "quick")
     until(lambda: not platform.get("pods", "--selector", "job-name=quick")["items"], "its driver is gone", 60)
     until(lambda: not platform.get("pods", "--selector", "spark-role=executor")["items"], "its executors are gone", 60)
@@ -320,7 +320,7 @@ def test_a_physicist_may_run_and_no_more(facility, platform):
 
     def refused(*arguments, stdin=None):
         with pytest.raises(AssertionError, match=r"(?i)forbidden|cannot"):
-            platform.kubectl(*arguments, *ada, stdin=stdin)
+            platform.kubectl(*ada, *arguments, stdin=stdin)
 
     refused("get", "secrets")
     refused("get", "secret", "minio-root")

@@ -42,11 +42,13 @@ def bill(registry: Path, reference: str, digest: str) -> dict[str, Any]:
     """What an image consists of."""
     repository, _, tag = reference.rpartition(":")
     manifest = json.loads(blob_path(registry, digest).read_bytes())
-    found = {
-        component["purl"]: component
-        for layer in manifest["layers"]
-        for component in _components(blob_path(registry, layer["digest"]))
-    }
+    found: dict[str, dict[str, Any]] = {}
+    unread = []
+    for layer in manifest["layers"]:
+        try:
+            found |= {one["purl"]: one for one in _components(blob_path(registry, layer["digest"]))}
+        except tarfile.ReadError:  # compressed in a way that Python cannot read; upstream's may be
+            unread.append({"name": "hepspark:layer-not-read", "value": layer["digest"]})
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
@@ -58,7 +60,8 @@ def bill(registry: Path, reference: str, digest: str) -> dict[str, Any]:
                 "version": tag,
                 "purl": f"pkg:oci/{repository.rpartition('/')[2]}@{digest}?tag={tag}",
                 "hashes": [{"alg": "SHA-256", "content": digest.removeprefix("sha256:")}],
-            }
+            },
+            "properties": unread,
         },
         "components": [found[purl] for purl in sorted(found)],
     }

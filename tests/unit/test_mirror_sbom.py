@@ -96,3 +96,13 @@ def test_the_bill_of_another_image_is_written_anew(registry, tmp_path):
     assert target.read_text() == first + " ", "written again without need"
     sbom.write(registry, "absent:v1", target.parent)
     assert [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+def test_a_layer_that_cannot_be_read_is_named(registry, tmp_path):
+    for blob in registry.glob("docker/registry/v2/blobs/*/*/*/data"):
+        if blob.read_bytes().startswith(b"\x1f\x8b") and b"layers" not in blob.read_bytes():
+            blob.write_bytes(b"\x28\xb5\x2f\xfd of another compressor")
+    sbom.write(registry, "own/thing:v1", tmp_path / "sbom")
+    written = json.loads((tmp_path / "sbom/own_thing_v1.cdx.json").read_text())
+    assert written["components"] == []
+    assert len(written["metadata"]["properties"]) == 2

@@ -20,7 +20,8 @@ import yaml
 
 from deploy.errors import DeployError, InputError
 from deploy.mirror import check, entries, registry
-from deploy.mirror.builders import debian, image
+from deploy.mirror.builders import debian
+from deploy.mirror.builders.layout import Layer, write_layout
 from deploy.mirror.bundle import write_bundle
 from deploy.mirror.fill import fill
 from deploy.mirror.order import Order, entry_names
@@ -79,12 +80,17 @@ def upstream_files(tmp_path, upstream_server):
     return tmp_path / "upstream", f"http://127.0.0.1:{upstream_server.server_port}"
 
 
+def layout_of(folder, tar, config):
+    """An image of one layer."""
+    return write_layout(folder / "layout", [Layer.write(tar, folder)], config)
+
+
 @pytest.fixture
 def upstream_images(tmp_path, registry_program):
     """The address of a registry that has upstream/tool:v1."""
     work = tmp_path / "upstream-registry"
     work.mkdir()
-    layout = image.write_layout(work / "layout", b"\0" * 1024, {"Labels": {"whose": "upstream"}})
+    layout = layout_of(work, b"\0" * 1024, {"Labels": {"whose": "upstream"}})
     with registry.serve(registry_program, work / "storage", work, work / "log") as address:
         registry.push(layout, address, "upstream/tool:v1", work / "log")
         yield address
@@ -207,7 +213,7 @@ def test_a_new_version_replaces_the_old_one(tmp_path, fetch, upstream_files, ups
         only=("tool",),
     )
     publish(upstream_files[0], "release/v2/tool", b"a newer tool")
-    layout = image.write_layout(tmp_path / "layout2", b"\1" * 1024, {})
+    layout = layout_of(tmp_path, b"\0" * 2048, {})
     registry.push(layout, upstream_images, "upstream/tool:v2", tmp_path / "log")
     asked, made = fetch({"tool": component("v2", **IMAGES)}, upstream_images)
     assert made == ["tool"]

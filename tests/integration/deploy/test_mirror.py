@@ -219,9 +219,11 @@ def test_a_new_version_replaces_the_old_one(tmp_path, fetch, upstream_files, ups
     assert made == ["tool"]
     files = {path.relative_to(asked.places.www).as_posix() for path in asked.places.www.rglob("*") if path.is_file()}
     tool = {"release/v2/tool", "release/v2/tool.sha256"}
-    assert files == tool | {"registry", "registry.sha256", "bom.json", "versions.yaml"}
+    lists = {"bom.json", "versions.yaml", "sbom/upstream_tool_v2.cdx.json"}
+    assert files == tool | {"registry", "registry.sha256"} | lists
     assert registry.references(asked.places.registry) == {"upstream/tool:v2"}
-    old = hashlib.sha256(b"\0" * 1024).hexdigest()
+    old, new = (Layer.write(b"\0" * size, tmp_path).digest for size in (1024, 2048))
+    assert any(new in path.as_posix() for path in asked.places.registry.rglob("data"))
     assert not any(old in path.as_posix() for path in asked.places.registry.rglob("data"))
     assert check.check_mirror(asked.places, entry_names(asked.versions)) == []
 

@@ -48,7 +48,7 @@ class Facility:
 
     def make(self, target: str, *arguments: str, args: str = "", **variables: str) -> Ended:
         """Run a target of the Makefile, with `args` for ansible-playbook."""
-        if not self.platform and target in ("deploy", "site"):
+        if not self.platform and target in ("deploy", "site", "verify"):
             args = f"{args} --extra-vars platform=false"
         return self.run("make", target, *arguments, *([f"ARGS={args}"] if args else []), **variables)
 

@@ -309,6 +309,7 @@ def test_another_pod_neither_joins_a_driver_nor_sees_its_pages(platform):
     )
     assert outcome(platform, pod("visitor", image, ["python", "-c", look, address])) == ("Succeeded", "[]\n")
     platform.kubectl("delete", "job,configmap,lease", "--selector", "app.kubernetes.io/instance=guarded")
+    until(lambda: not platform.get(*selector)["items"], "its pods are gone", 60)
 
 
 def test_a_physicist_may_run_and_no_more(facility, platform):

@@ -86,7 +86,8 @@ def test_authorities_become_a_trust_store_for_every_java(tmp_path, monkeypatch):
     authorities.write_text((tmp_path / "one").read_text() + "\n" + (tmp_path / "two").read_text())
     monkeypatch.setattr(entrypoint, "TRUST_STORE", tmp_path / "trust.p12")
     environment = {"JAVA_HOME": str(java_home()), "HEPSPARK_CA_FILE": str(authorities), "JAVA_TOOL_OPTIONS": "-Dmine=1"}
-    told = entrypoint.write_trust_store(environment)["JAVA_TOOL_OPTIONS"]
+    entrypoint.write_trust_store(environment)
+    told = entrypoint.write_trust_store(environment)["JAVA_TOOL_OPTIONS"]  # the container was started again
     assert told.startswith(f"-Dmine=1 -Djavax.net.ssl.trustStore={tmp_path}/trust.p12 ")
     listed = subprocess.run(
         [java_home() / "bin/keytool", "-list", "-keystore", tmp_path / "trust.p12", "-storepass", "changeit"],

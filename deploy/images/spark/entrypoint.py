@@ -44,8 +44,7 @@ def command(arguments: list[str], environment: Mapping[str, str]) -> list[str]:
         case ["history-server", *_]:
             memory = environment.get("SPARK_DAEMON_MEMORY", "1g")
             folder = environment.get("SPARK_CONF_DIR")
-            configuration = [f"{folder}/spark-defaults.conf"] if folder else []
-            options = ["--properties-file", *configuration] if configuration else []
+            options = ["--properties-file", f"{folder}/spark-defaults.conf"] if folder else []
             return [
                 f"{environment['JAVA_HOME']}/bin/java",
                 f"-Xmx{memory}",
@@ -87,6 +86,7 @@ def write_trust_store(environment: Mapping[str, str]) -> dict[str, str]:
     Returns:
         The variable that tells every Java of it.
     """
+    TRUST_STORE.unlink(missing_ok=True)  # of this container before it was started again
     text = Path(environment["HEPSPARK_CA_FILE"]).read_text()
     keytool = [f"{environment['JAVA_HOME']}/bin/keytool", "-importcert", "-noprompt", "-storetype", "PKCS12"]
     store = ["-storepass", "changeit", "-keystore", str(TRUST_STORE)]

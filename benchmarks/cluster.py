@@ -1,6 +1,5 @@
 """Measures the platform on a lab of its own: `make bench-cluster`. The mirror is filled before."""
 
-import argparse
 import json
 import re
 import sys
@@ -10,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.conditions import conditions, table
+from benchmarks.conditions import begin, table
 from benchmarks.deploy import phases
 from tests.e2e.facility import NETWORK, REPOSITORY, Ended, Facility
 from tests.e2e.runs import Platform
@@ -110,11 +109,7 @@ def measure(facility: Facility) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 def main(argv: list[str]) -> int:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, required=True, help="folder for the JSON file")
-    options = parser.parse_args(argv)
-    measured_on = conditions()
-    print("Conditions:", *(f"{key} {value}" for key, value in measured_on.items()), sep="\n  ")
+    output, measured_on = begin(__doc__, argv)
     with tempfile.TemporaryDirectory(prefix="hepspark-bench-") as folder:
         facility = Facility(Path(folder), lab=f"--network {NETWORK} --cpus 2 --memory 4g", platform=True)
         facility.hosts("down")
@@ -124,9 +119,9 @@ def main(argv: list[str]) -> int:
         finally:
             facility.make("lab-down")
     print(table("Platform", ["what", "measured", "wanted"], rows))
-    options.output.mkdir(parents=True, exist_ok=True)
+    output.mkdir(parents=True, exist_ok=True)
     result = {"conditions": measured_on, "totals": rows, "raw": raw}
-    (options.output / "cluster.json").write_text(json.dumps(result, indent=1) + "\n")
+    (output / "cluster.json").write_text(json.dumps(result, indent=1) + "\n")
     return 0
 
 

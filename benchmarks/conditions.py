@@ -1,8 +1,10 @@
 """What a measurement was made on, and how its table is printed."""
 
+import argparse
 import os
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hepspark.versions import versions
@@ -17,6 +19,16 @@ def conditions() -> dict[str, Any]:
         "system": platform.platform(),
         "versions": versions(),
     }
+
+
+def begin(description: str | None, argv: Sequence[str]) -> tuple[Path, dict[str, Any]]:
+    """The folder for the results, which the command line names, and the conditions, which are printed."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--output", type=Path, required=True, help="folder for the JSON files")
+    options = parser.parse_args(argv)
+    measured_on = conditions()
+    print("Conditions:", *(f"{key} {value}" for key, value in measured_on.items()), sep="\n  ")
+    return options.output, measured_on
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:

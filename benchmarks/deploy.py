@@ -1,15 +1,13 @@
 """Measures a deployment on a lab of its own: `make bench-deploy`. The mirror is filled before."""
 
-import argparse
 import json
 import os
 import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-from benchmarks.conditions import conditions, table
+from benchmarks.conditions import begin, table
 
 LAB = "bench"
 SETTLE_SECONDS = 120
@@ -47,11 +45,7 @@ def phases(text: str) -> list[dict[str, str]]:
 
 def main(argv: list[str]) -> int:
     """Deploy, deploy again, add a worker, let it rest, read its memory."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, required=True, help="folder for the JSON file")
-    options = parser.parse_args(argv)
-    measured_on = conditions()
-    print("Conditions:", *(f"{key} {value}" for key, value in measured_on.items()), sep="\n  ")
+    output, measured_on = begin(__doc__, argv)
     run("make", "mirror")
     lab("down")
     try:
@@ -76,9 +70,9 @@ def main(argv: list[str]) -> int:
         {"what": "memory, three hosts idle", "measured": f"{sum(memory.values()):.2f} GB", "wanted": "2.5 GB"},
     ]
     print(table("Totals", ["what", "measured", "wanted"], totals))
-    options.output.mkdir(parents=True, exist_ok=True)
+    output.mkdir(parents=True, exist_ok=True)
     result = {"conditions": measured_on, "phases": phases(first), "totals": totals, "memory_gb": memory}
-    (options.output / "deploy.json").write_text(json.dumps(result, indent=1) + "\n")
+    (output / "deploy.json").write_text(json.dumps(result, indent=1) + "\n")
     return 0
 
 

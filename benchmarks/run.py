@@ -1,11 +1,9 @@
 """Runs every benchmark: `make bench`."""
 
-import argparse
 import sys
-from pathlib import Path
 
 from benchmarks import ingest, training
-from benchmarks.conditions import conditions
+from benchmarks.conditions import begin
 from hepspark.config import load
 from hepspark.steps import simulate
 
@@ -16,16 +14,11 @@ EVENTS = 2_000
 
 def main(argv: list[str]) -> int:
     """Measure ingestion, then training."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, required=True, help="folder for the JSON files")
-    options = parser.parse_args(argv)
-    print("Conditions:", *(f"{key} {value}" for key, value in conditions().items()), sep="\n  ")
-    events = options.output / "events"
+    output, _ = begin(__doc__, argv)
+    events = output / "events"
     settings = (f"output={events}", "classes=[ttbar]", f"events={EVENTS}", f"pileup={PILEUP}")
     simulate.run(load(None, [f"simulate.{setting}" for setting in settings]))
-    return ingest.main(["--input", str(events), "--output", str(options.output)]) or training.main(
-        ["--output", str(options.output)]
-    )
+    return ingest.main(["--input", str(events), "--output", str(output)]) or training.main(["--output", str(output)])
 
 
 if __name__ == "__main__":

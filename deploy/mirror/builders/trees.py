@@ -1,7 +1,6 @@
 """Folders of images: Python packages, a Java runtime, jars, compiled kernels, our own package."""
 
 import importlib.util
-import os
 import re
 import shutil
 import sys
@@ -12,6 +11,7 @@ from deploy.errors import DeployError
 from deploy.images import prune
 from deploy.mirror.builders import debian
 from deploy.mirror.entries import file_checksum
+from deploy.mirror.places import default_folder
 from deploy.mirror.process import run
 from deploy.mirror.versions import REPOSITORY, JavaTree, KernelsTree, MavenTree, PythonTree
 from deploy.mirror.workshop import Task
@@ -69,8 +69,11 @@ def _compile(task: Task, folder: Path) -> None:
 
 
 def _uv_environment() -> dict[str, str]:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hepspark" / "uv"
-    return {"UV_CACHE_DIR": str(cache), "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
+    return {
+        "UV_CACHE_DIR": str(default_folder().with_name("uv")),
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_NO_PROGRESS": "1",
+    }
 
 
 def _java(task: Task, tree: JavaTree, output: Path) -> None:

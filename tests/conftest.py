@@ -5,7 +5,7 @@ import os
 from hypothesis import settings
 
 pytest_plugins = [
-    "tests.integration.minio",
+    "tests.integration.s3_servers",
     "tests.integration.spark_cluster",
     "tests.integration.deploy.apiserver",
     "tests.integration.deploy.charts",
@@ -22,10 +22,10 @@ LONGEST = ("test_train", "test_bigdl_steps", "test_ingest", "test_line", "test_s
 
 
 def pytest_collection_modifyitems(items):
-    """Files that need MinIO come last, because it may have to be built first; the longest of each kind come first.
+    """Files that need an S3 server come last, as it may have to be built first; the longest of each kind come first.
 
     Workers take files from the front, so that no worker is left with a long one at the end.
     """
-    with_minio = {item.path for item in items if "minio_binary" in item.fixturenames}
+    with_server = {item.path for item in items if "s3_servers" in item.fixturenames}
     rank = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: (item.path in with_minio, rank.get(item.path.stem, len(rank))))
+    items.sort(key=lambda item: (item.path in with_server, rank.get(item.path.stem, len(rank))))

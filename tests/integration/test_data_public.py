@@ -18,7 +18,7 @@ from hepspark.storage.s3 import S3Store
 from hepspark.transfer import catalog, web
 from hepspark.transfer.catalog import PublishedDataset, PublishedFile
 from tests.integration.middleman import Answer, Request, forward, free_port_url, serving
-from tests.integration.minio import Minio
+from tests.integration.s3_servers import Server
 
 NAME = "testUndersampled_2kevents.parquet"
 PART = 5 << 20
@@ -177,12 +177,12 @@ def test_into_a_bucket(
 
 
 def test_a_bucket_that_breaks_does_not_load_from_the_web_again(
-    site: Site, minio: Minio, bucket: str, data_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    site: Site, server: Server, bucket: str, data_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def refuse_parts(request: Request) -> Answer:
-        return Answer(200, silent=True) if request.is_part else forward(minio.endpoint, request)
+        return Answer(200, silent=True) if request.is_part else forward(server.endpoint, request)
 
     with serving(site) as address:
         config = config_for(address, data_config)

@@ -18,7 +18,7 @@ from hepspark.storage import join
 from hepspark.storage.s3 import S3Store
 from hepspark.storage.s3_client import client, forget_clients, split
 from tests.integration.middleman import Answer, Request, forward, free_port_url, serving
-from tests.integration.minio import Minio
+from tests.integration.s3_servers import Server, on_every_make
 
 PART = 5 << 20
 
@@ -40,6 +40,7 @@ def unfinished_uploads(config: Config, url: str) -> list[str]:
     return [upload["UploadId"] for upload in found]
 
 
+@on_every_make
 @pytest.mark.parametrize("size", [0, 1, PART, PART + 1, 2 * PART, 3 * PART + 17])
 def test_a_file_there_and_back(data_config: Config, bucket: str, tmp_path: Path, size: int) -> None:
     content = random_file(tmp_path / "in" / "events.root", size)
@@ -55,6 +56,7 @@ def test_a_file_there_and_back(data_config: Config, bucket: str, tmp_path: Path,
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["copy.root"]
 
 
+@on_every_make
 def test_a_folder_there_and_back(data_config: Config, bucket: str, tmp_path: Path) -> None:
     names = ["a.root", "deep/er/b.root", "deep/c d+ü.root", ".hidden", "large.root"]
     contents = {
@@ -87,7 +89,7 @@ def test_several_sources_become_a_folder(data_config: Config, bucket: str, tmp_p
 
 
 def test_what_is_there_is_neither_sent_nor_received_again(
-    minio: Minio, data_config: Config, bucket: str, tmp_path: Path
+    server: Server, data_config: Config, bucket: str, tmp_path: Path
 ) -> None:
     random_file(tmp_path / "in" / "small", 1000)
     random_file(tmp_path / "in" / "large", 12 << 20)
@@ -98,7 +100,7 @@ def test_what_is_there_is_neither_sent_nor_received_again(
     def watch(request: Request) -> Answer:
         if request.method in ("PUT", "POST") or (request.method == "GET" and "Range" in request.headers):
             moved.append(request.path)
-        return forward(minio.endpoint, request)
+        return forward(server.endpoint, request)
 
     with serving(watch) as address:
         assert data.put(at(data_config, address), tmp_path / "in", bucket)["moved_files"] == 0
@@ -112,6 +114,7 @@ def test_what_is_there_is_neither_sent_nor_received_again(
     assert (tmp_path / "out" / "large").read_bytes() == (tmp_path / "in" / "large").read_bytes()
 
 
+@on_every_make
 def test_objects_of_other_programs_are_compared_by_md5_or_size(
     data_config: Config, bucket: str, tmp_path: Path
 ) -> None:
@@ -127,8 +130,9 @@ def test_objects_of_other_programs_are_compared_by_md5_or_size(
     assert (tmp_path / "2").read_bytes() == content
 
 
+@on_every_make
 def test_an_interrupted_put_does_not_send_its_parts_again(
-    minio: Minio, data_config: Config, bucket: str, tmp_path: Path
+    server: Server, data_config: Config, bucket: str, tmp_path: Path
 ) -> None:
     content = random_file(tmp_path / "large", 8 * PART + 5)
     url = join(bucket, "large")
@@ -137,7 +141,7 @@ def test_an_interrupted_put_does_not_send_its_parts_again(
     def break_after_five(request: Request) -> Answer:
         if request.is_part and int(request.query["partNumber"]) > 5:
             return Answer(200, silent=True)
-        answer = forward(minio.endpoint, request)
+        answer = forward(server.endpoint, request)
         if request.is_part and answer.status == 200:
             accepted.append(int(request.query["partNumber"]))
         return answer
@@ -155,7 +159,7 @@ def test_an_interrupted_put_does_not_send_its_parts_again(
         if request.is_part:
             again.append(int(request.query["partNumber"]))
             bytes_again.append(len(request.body))
-        return forward(minio.endpoint, request)
+        return forward(server.endpoint, request)
 
     with serving(count) as address:
         result = data.put(at(data_config, address), tmp_path / "large", url)
@@ -197,7 +201,7 @@ def test_a_file_that_changed_only_at_its_end_gets_its_own_checksum(
 
 
 def test_a_part_that_is_damaged_on_the_way_is_refused(
-    minio: Minio, data_config: Config, bucket: str, tmp_path: Path
+    server: Server, data_config: Config, bucket: str, tmp_path: Path
 ) -> None:
     random_file(tmp_path / "large", 2 * PART)
     random_file(tmp_path / "small", 100)
@@ -206,7 +210,7 @@ def test_a_part_that_is_damaged_on_the_way_is_refused(
         if request.method == "PUT" and request.body:
             request.body = b"?" + request.body[1:]
             request.headers["X-Amz-Content-Sha256"] = hashlib.sha256(request.body).hexdigest()
-        return forward(minio.endpoint, request)
+        return forward(server.endpoint, request)
 
     for name in ("large", "small"):
         with serving(damage) as address, pytest.raises((RunError, InputError)):
@@ -215,14 +219,14 @@ def test_a_part_that_is_damaged_on_the_way_is_refused(
 
 
 def test_a_file_that_changes_while_it_is_sent_is_refused(
-    minio: Minio, data_config: Config, bucket: str, tmp_path: Path
+    server: Server, data_config: Config, bucket: str, tmp_path: Path
 ) -> None:
     random_file(tmp_path / "large", 3 * PART)
 
     def change(request: Request) -> Answer:
         if request.method == "POST" and "uploads" in request.path:
             random_file(tmp_path / "large", 3 * PART, seed=2)
-        return forward(minio.endpoint, request)
+        return forward(server.endpoint, request)
 
     with serving(change) as address, pytest.raises(RunError, match="changed while it was sent"):
         data.put(at(data_config, address), tmp_path / "large", join(bucket, "large"))
@@ -230,7 +234,7 @@ def test_a_file_that_changes_while_it_is_sent_is_refused(
 
 
 def test_an_interrupted_get_goes_on_where_it_was(
-    minio: Minio, data_config: Config, bucket: str, tmp_path: Path
+    server: Server, data_config: Config, bucket: str, tmp_path: Path
 ) -> None:
     content = random_file(tmp_path / "large", 8 * PART + 5)
     url = join(bucket, "large")
@@ -243,7 +247,7 @@ def test_an_interrupted_get_goes_on_where_it_was(
             starts.append(start)
             if start >= limit:
                 return Answer(200, silent=True)
-        return forward(minio.endpoint, request)
+        return forward(server.endpoint, request)
 
     target = tmp_path / "out" / "large"
     with serving(lambda request: watch(request, 4 * PART)) as address, pytest.raises(InputError):
@@ -261,7 +265,7 @@ def test_an_interrupted_get_goes_on_where_it_was(
 
 
 def test_what_was_begun_of_a_replaced_object_is_not_used(
-    minio: Minio, data_config: Config, bucket: str, tmp_path: Path
+    server: Server, data_config: Config, bucket: str, tmp_path: Path
 ) -> None:
     url = join(bucket, "large")
     random_file(tmp_path / "large", 4 * PART)
@@ -270,7 +274,7 @@ def test_what_was_begun_of_a_replaced_object_is_not_used(
     def stop_halfway(request: Request) -> Answer:
         if request.method == "GET" and not request.headers["Range"].startswith("bytes=0-"):
             return Answer(200, silent=True)
-        return forward(minio.endpoint, request)
+        return forward(server.endpoint, request)
 
     with serving(stop_halfway) as address, pytest.raises(InputError):
         data.get(at(data_config, address), url, tmp_path / "out" / "large")
@@ -289,11 +293,11 @@ def test_content_that_is_not_what_was_stored_never_appears(data_config: Config, 
     assert list(tmp_path.glob("*x*")) == []
 
 
-def test_get_does_not_leave_the_target(minio: Minio, data_config: Config, bucket: str, tmp_path: Path) -> None:
+def test_get_does_not_leave_the_target(server: Server, data_config: Config, bucket: str, tmp_path: Path) -> None:
     S3Store(data_config.storage).write(join(bucket, "d/evil"), b"x")
 
     def rename(request: Request) -> Answer:
-        answer = forward(minio.endpoint, request)
+        answer = forward(server.endpoint, request)
         answer.body = answer.body.replace(b"d/evil", b"d/../../evil")
         answer.headers.pop("Content-Length", None)
         return answer
@@ -305,7 +309,7 @@ def test_get_does_not_leave_the_target(minio: Minio, data_config: Config, bucket
 
 @pytest.mark.parametrize(("step", "parts_before"), [("put", 3), ("get", 3)])
 def test_interrupt_leaves_a_state_to_go_on_from(
-    minio: Minio, data_config: Config, bucket: str, tmp_path: Path, step: str, parts_before: int
+    server: Server, data_config: Config, bucket: str, tmp_path: Path, step: str, parts_before: int
 ) -> None:
     content = random_file(tmp_path / "large", 12 * PART)
     url = join(bucket, "large")
@@ -315,7 +319,7 @@ def test_interrupt_leaves_a_state_to_go_on_from(
     child: list[subprocess.Popen[str]] = []
 
     def interrupt(request: Request) -> Answer:
-        answer = forward(minio.endpoint, request)
+        answer = forward(server.endpoint, request)
         if request.is_part or (request.method == "GET" and "Range" in request.headers):
             passed.append(request.path)
             if len(passed) == parts_before:
@@ -354,7 +358,7 @@ getattr(data, sys.argv[1])(config, first, second)
         assert target.read_bytes() == content
 
 
-def test_two_gets_of_one_file_do_not_mix(minio: Minio, data_config: Config, bucket: str, tmp_path: Path) -> None:
+def test_two_gets_of_one_file_do_not_mix(server: Server, data_config: Config, bucket: str, tmp_path: Path) -> None:
     random_file(tmp_path / "large", 2 * PART)
     url = join(bucket, "large")
     data.put(data_config, tmp_path / "large", url)
@@ -366,7 +370,7 @@ def test_two_gets_of_one_file_do_not_mix(minio: Minio, data_config: Config, buck
             with pytest.raises(RunError, match="another transfer is writing it") as error:
                 data.get(at(data_config, address), url, tmp_path / "out" / "large")
             refused[0] = str(error.value)
-        return forward(minio.endpoint, request)
+        return forward(server.endpoint, request)
 
     with serving(meanwhile) as address:
         data.get(at(data_config, address), url, tmp_path / "out" / "large")

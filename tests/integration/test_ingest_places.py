@@ -6,7 +6,7 @@ from hepspark import dataset
 from hepspark.config import Config
 from hepspark.steps import ingest
 from hepspark.storage import join, store_for
-from tests.integration.minio import spark_workers_environment
+from tests.integration.s3_servers import spark_workers_environment
 from tests.reference.delphes import random_events, write_root
 
 

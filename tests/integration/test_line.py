@@ -16,7 +16,7 @@ from hepspark.model import artefact
 from hepspark.steps import evaluate
 from hepspark.steps import line as steps_line
 from hepspark.storage import join, store_for
-from tests.integration.minio import spark_workers_environment
+from tests.integration.s3_servers import on_every_make, spark_workers_environment
 
 ROOT_FILES = Path(__file__).parents[1] / "data" / "root"
 CLASSES = ("qcd", "ttbar", "wjets")
@@ -101,6 +101,7 @@ def test_every_event_is_accounted_for(on_disk):
     assert sum(len(table) for table in scores) == selected
 
 
+@on_every_make
 def test_s3_gives_what_the_disk_gives(on_disk, s3, bucket):
     _, summaries = on_disk
     home = f"{bucket}/line"

@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.integration.middleman import free_port_url
-from tests.integration.minio import Minio, running
+from tests.integration.s3_servers import Server, Servers
 
 FILES = Path(__file__).parents[2] / "helm" / "minio" / "files"
 
@@ -21,7 +21,7 @@ FILES = Path(__file__).parents[2] / "helm" / "minio" / "files"
 class Chart:
     """What the chart mounts into its pods, and what runs there."""
 
-    def __init__(self, folder: Path, minio: Minio) -> None:
+    def __init__(self, folder: Path, minio: Server) -> None:
         self.folder, self.minio = folder, minio
         self.own = uuid.uuid4().hex[:8]  # tests share the server
         self.spec = {"endpoint": minio.endpoint, "region": "us-east-1", "timeoutSeconds": 20}
@@ -70,8 +70,8 @@ class Chart:
 
 
 @pytest.fixture
-def chart(tmp_path: Path, minio: Minio) -> Chart:
-    return Chart(tmp_path, minio)
+def chart(tmp_path: Path, server: Server) -> Chart:
+    return Chart(tmp_path, server)
 
 
 def denied(call, **arguments) -> str:
@@ -256,7 +256,7 @@ def test_the_round_trip_fails_for_a_user_who_is_not_let_in(chart: Chart) -> None
     assert chart.run("roundtrip.py", 2).startswith("users[ada].existingSecret: the server does not know")
 
 
-def test_the_certificate_is_verified(minio_binary: str, tmp_path: Path) -> None:
+def test_the_certificate_is_verified(s3_servers: Servers, tmp_path: Path) -> None:
     for name in ("certificates", "others"):
         (tmp_path / name).mkdir()
         subprocess.run(
@@ -268,7 +268,7 @@ def test_the_certificate_is_verified(minio_binary: str, tmp_path: Path) -> None:
             check=True,
             capture_output=True,
         )
-    with running(minio_binary, tmp_path, tmp_path / "certificates") as server:
+    with s3_servers.another("minio", tmp_path, tmp_path / "certificates") as server:
         chart = Chart(tmp_path, server)
         chart.set_user("ada", "password-of-ada", "readwrite")
         trusted, other = tmp_path / "certificates" / "public.crt", tmp_path / "others" / "public.crt"

@@ -20,7 +20,7 @@ from hepspark.storage import check_conditional_writes, join, store_for
 from hepspark.storage.s3 import S3Store
 from hepspark.storage.s3_client import client, forget_clients, split
 from tests.integration.middleman import Answer, Request, forward, free_port_url, serving, without_header
-from tests.integration.minio import Minio
+from tests.integration.s3_servers import Server, on_every_make
 
 ROUNDS = 40
 WRITERS = 8
@@ -35,6 +35,7 @@ def through(address: str, **changes: object) -> StorageConfig:
     return StorageConfig(endpoint=address, **changes)
 
 
+@on_every_make
 def test_what_is_written_is_read(store: S3Store, bucket: str) -> None:
     url = join(bucket, "a", "b c+ü.bin")
     assert not store.exists(url)
@@ -48,11 +49,13 @@ def test_what_is_written_is_read(store: S3Store, bucket: str) -> None:
     assert not store.exists(url)
 
 
+@on_every_make
 def test_empty_object(store: S3Store, bucket: str) -> None:
     store.write(join(bucket, "empty"), b"")
     assert store.read(join(bucket, "empty")) == b""
 
 
+@on_every_make
 def test_seek_and_read_give_the_ranges(store: S3Store, bucket: str) -> None:
     content = np.random.default_rng(1).bytes(3_000_000)
     url = join(bucket, "random")
@@ -70,6 +73,7 @@ def test_seek_and_read_give_the_ranges(store: S3Store, bucket: str) -> None:
             stream.seek(-3_000_001, os.SEEK_END)
 
 
+@on_every_make
 def test_uproot_and_pyarrow_read_through_open(store: S3Store, bucket: str, tmp_path: Path) -> None:
     values = np.arange(200_000, dtype=np.float64)
     with uproot.recreate(tmp_path / "events.root") as file:
@@ -86,6 +90,7 @@ def test_uproot_and_pyarrow_read_through_open(store: S3Store, bucket: str, tmp_p
     assert pq.read_table(pa.BufferReader(store.read(join(bucket, "events.parquet")))).num_rows == 200_000
 
 
+@on_every_make
 def test_a_replaced_object_is_never_mixed_with_the_old_one(store: S3Store, bucket: str) -> None:
     url = join(bucket, "part")
     store.write(url, b"a" * 3_000_000)
@@ -97,6 +102,7 @@ def test_a_replaced_object_is_never_mixed_with_the_old_one(store: S3Store, bucke
             stream.read(10)
 
 
+@on_every_make
 def test_upload_of_several_parts(store: S3Store, bucket: str, tmp_path: Path) -> None:
     content = np.random.default_rng(2).bytes(20 << 20)
     (tmp_path / "large").write_bytes(content)
@@ -111,6 +117,7 @@ def test_upload_of_a_missing_file(store: S3Store, bucket: str, tmp_path: Path) -
         store.upload(tmp_path / "missing", join(bucket, "x"))
 
 
+@on_every_make
 def test_walk_lists_files_below_a_folder_in_order(store: S3Store, bucket: str) -> None:
     for name in ("d/b", "d/a/x", "d.txt", "dd/a", "d/.hidden", "d/.hepspark-part"):
         store.write(join(bucket, name), b"12345")
@@ -122,12 +129,14 @@ def test_walk_lists_files_below_a_folder_in_order(store: S3Store, bucket: str) -
     assert len(store.walk(bucket)) == 5
 
 
+@on_every_make
 def test_walk_passes_a_thousand(store: S3Store, bucket: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: store.write(join(bucket, f"n/{i:04d}"), b"x"), range(1_005)))
     assert len(store.walk(join(bucket, "n"))) == 1_005
 
 
+@on_every_make
 def test_glob_means_the_same_in_a_folder_and_in_a_bucket(s3: StorageConfig, bucket: str, tmp_path: Path) -> None:
     # What a pattern means is tested at length beside `matches`; this is that both stores go by it.
     for root in (str(tmp_path), bucket):
@@ -143,6 +152,7 @@ def test_glob_means_the_same_in_a_folder_and_in_a_bucket(s3: StorageConfig, buck
         assert bool(found[0]) == (pattern not in empty), pattern
 
 
+@on_every_make
 @pytest.mark.parametrize("same_content", [False, True])
 def test_create_has_one_winner(store: S3Store, bucket: str, same_content: bool) -> None:
     with ThreadPoolExecutor(WRITERS) as pool:
@@ -160,11 +170,12 @@ def test_create_has_one_winner(store: S3Store, bucket: str, same_content: bool) 
                 assert store.read(url) == f"writer {won.index(True)}".encode()
 
 
-def test_create_whose_answer_was_lost_is_known_as_ours(minio: Minio, bucket: str) -> None:
+@on_every_make
+def test_create_whose_answer_was_lost_is_known_as_ours(server: Server, bucket: str) -> None:
     puts: list[int] = []
 
     def lose_first(request: Request) -> Answer:
-        answer = forward(minio.endpoint, request)
+        answer = forward(server.endpoint, request)
         if request.method == "PUT":
             puts.append(answer.status)
             answer.silent = len(puts) == 1
@@ -176,7 +187,7 @@ def test_create_whose_answer_was_lost_is_known_as_ours(minio: Minio, bucket: str
         assert S3Store(through(address)).create(join(bucket, "commit"), b"x") is False
 
 
-def test_create_tries_again_when_another_writer_is_at_it(minio: Minio, bucket: str) -> None:
+def test_create_tries_again_when_another_writer_is_at_it(server: Server, bucket: str) -> None:
     puts: list[str] = []
 
     def conflict_first(request: Request) -> Answer:
@@ -185,13 +196,14 @@ def test_create_tries_again_when_another_writer_is_at_it(minio: Minio, bucket: s
             if len(puts) == 1:
                 xml = b"<Error><Code>ConditionalRequestConflict</Code><Message>busy</Message></Error>"
                 return Answer(409, {"Content-Type": "application/xml"}, xml)
-        return forward(minio.endpoint, request)
+        return forward(server.endpoint, request)
 
     with serving(conflict_first) as address:
         assert S3Store(through(address)).create(join(bucket, "commit"), b"x") is True
     assert len(puts) == 2
 
 
+@on_every_make
 def test_conditional_writes_are_found(s3: StorageConfig, bucket: str, tmp_path: Path) -> None:
     check_conditional_writes(join(bucket, "run"), s3)
     check_conditional_writes(str(tmp_path / "run"), s3)
@@ -199,9 +211,10 @@ def test_conditional_writes_are_found(s3: StorageConfig, bucket: str, tmp_path: 
     assert list((tmp_path / "run").iterdir()) == []
 
 
-def test_a_store_without_conditional_writes_is_refused(minio: Minio, s3: StorageConfig, bucket: str) -> None:
+@on_every_make
+def test_a_store_without_conditional_writes_is_refused(server: Server, s3: StorageConfig, bucket: str) -> None:
     def ignore_condition(request: Request) -> Answer:
-        return forward(minio.endpoint, without_header(request, "If-None-Match", minio.user, minio.password))
+        return forward(server.endpoint, without_header(request, "If-None-Match", server.user, server.password))
 
     with serving(ignore_condition) as address:
         with pytest.raises(InputError, match="overwrites on a conditional write") as refused:
@@ -210,13 +223,21 @@ def test_a_store_without_conditional_writes_is_refused(minio: Minio, s3: Storage
     assert client(s3).list_objects_v2(Bucket=split(bucket)[0])["KeyCount"] == 0
 
 
-def test_a_broken_read_goes_on_where_it_broke(minio: Minio, s3: StorageConfig, bucket: str) -> None:
+@pytest.mark.parametrize("server", ["versitygw-forgetful"], indirect=True)
+def test_a_server_without_conditional_writes_is_refused(server: Server, s3: StorageConfig, bucket: str) -> None:
+    with pytest.raises(InputError, match=f"{server.endpoint} overwrites on a conditional write"):
+        check_conditional_writes(join(bucket, "run"), s3)
+    assert client(s3).list_objects_v2(Bucket=split(bucket)[0])["KeyCount"] == 0
+
+
+@on_every_make
+def test_a_broken_read_goes_on_where_it_broke(server: Server, s3: StorageConfig, bucket: str) -> None:
     content = np.random.default_rng(3).bytes(4_000_000)
     S3Store(s3).write(join(bucket, "x"), content)
     ranges: list[str] = []
 
     def cut(request: Request) -> Answer:
-        answer = forward(minio.endpoint, request)
+        answer = forward(server.endpoint, request)
         if request.method == "GET":
             ranges.append(request.headers["Range"])
             answer.cut = 1_500_000
@@ -228,11 +249,11 @@ def test_a_broken_read_goes_on_where_it_broke(minio: Minio, s3: StorageConfig, b
     assert [int(text.removeprefix("bytes=").split("-")[0]) > 0 for text in ranges] == [False, True, True]
 
 
-def test_a_read_that_never_succeeds_fails_in_one_message(minio: Minio, s3: StorageConfig, bucket: str) -> None:
+def test_a_read_that_never_succeeds_fails_in_one_message(server: Server, s3: StorageConfig, bucket: str) -> None:
     S3Store(s3).write(join(bucket, "x"), b"x" * 1_000)
 
     def cut(request: Request) -> Answer:
-        answer = forward(minio.endpoint, request)
+        answer = forward(server.endpoint, request)
         answer.cut = 0 if request.method == "GET" else None
         return answer
 
@@ -251,20 +272,21 @@ def call(store: S3Store, name: str, url: str, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("aws_environment")
 @pytest.mark.parametrize("name", EVERY_CALL)
-def test_no_credentials(minio: Minio, tmp_path: Path, name: str) -> None:
+def test_no_credentials(server: Server, tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="s3a://b/k: no S3 credentials found; set AWS_ACCESS_KEY_ID"):
-        call(S3Store(minio.storage), name, "s3a://b/k", tmp_path)
+        call(S3Store(server.storage), name, "s3a://b/k", tmp_path)
 
 
+@on_every_make
 @pytest.mark.parametrize("name", EVERY_CALL)
 def test_wrong_secret(
-    minio: Minio, bucket: str, aws_environment: pytest.MonkeyPatch, tmp_path: Path, name: str
+    server: Server, bucket: str, aws_environment: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     aws_environment.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
     forget_clients()
     with pytest.raises(InputError, match="refuses the credentials or the access") as refused:
-        call(S3Store(minio.storage), name, join(bucket, "k"), tmp_path)
-    assert minio.endpoint in str(refused.value)
+        call(S3Store(server.storage), name, join(bucket, "k"), tmp_path)
+    assert server.endpoint in str(refused.value)
     assert refused.value.exit_code == 2
 
 
@@ -322,12 +344,14 @@ def test_a_store_in_trouble_is_not_the_users_mistake() -> None:
         S3Store(through(address, attempts=2)).walk("s3a://b/k")
 
 
+@on_every_make
 @pytest.mark.parametrize("name", ["write", "create", "upload", "walk", "glob"])
 def test_no_such_bucket(store: S3Store, tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="no such bucket"):
         call(store, name, "s3a://no-such-bucket/k", tmp_path)
 
 
+@on_every_make
 @pytest.mark.parametrize("name", ["open", "read"])
 def test_no_such_object(store: S3Store, bucket: str, tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="/k: no such object"):
@@ -359,17 +383,17 @@ def test_a_name_that_no_bucket_has(store: S3Store) -> None:
     assert refused.value.exit_code == 2
 
 
-def test_credentials_from_the_files(minio: Minio, bucket: str, aws_environment: pytest.MonkeyPatch) -> None:
+def test_credentials_from_the_files(server: Server, bucket: str, aws_environment: pytest.MonkeyPatch) -> None:
     path = Path(os.environ["AWS_SHARED_CREDENTIALS_FILE"])
-    path.write_text(f"[lab]\naws_access_key_id={minio.user}\naws_secret_access_key={minio.password}\n")
+    path.write_text(f"[lab]\naws_access_key_id={server.user}\naws_secret_access_key={server.password}\n")
     aws_environment.delenv("AWS_ACCESS_KEY_ID")
     aws_environment.delenv("AWS_SECRET_ACCESS_KEY")
     aws_environment.setenv("AWS_PROFILE", "lab")
     forget_clients()
-    assert S3Store(minio.storage).walk(bucket) == []
+    assert S3Store(server.storage).walk(bucket) == []
 
 
-def test_endpoint_from_the_environment(minio: Minio, bucket: str, aws_environment: pytest.MonkeyPatch) -> None:
-    aws_environment.setenv("AWS_ENDPOINT_URL", minio.endpoint)
+def test_endpoint_from_the_environment(server: Server, bucket: str, aws_environment: pytest.MonkeyPatch) -> None:
+    aws_environment.setenv("AWS_ENDPOINT_URL", server.endpoint)
     forget_clients()
     assert S3Store(StorageConfig()).walk(bucket) == []

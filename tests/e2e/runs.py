@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,6 +112,17 @@ class Platform:
             finally:
                 process.terminate()
                 process.wait(10)
+
+    def wait_for_history(self, run: str) -> None:
+        """Return as soon as the history server shows the finished run."""
+        with self.forwarded("spark-history", 18080) as address:
+
+            def look() -> bool:
+                with urllib.request.urlopen(f"{address}/api/v1/applications", timeout=10) as answer:
+                    shown = json.loads(answer.read())
+                return any(app["name"] == run and app["attempts"][0]["completed"] for app in shown)
+
+            until(look, f"the history server shows {run}", 60)
 
     def credentials(self) -> dict[str, str]:
         """Of the user of runs, as variables."""

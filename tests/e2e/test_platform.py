@@ -5,7 +5,6 @@ The tests are one story, told in order: each begins with what the one before lef
 
 import json
 import subprocess
-import urllib.request
 
 import pytest
 import yaml
@@ -114,14 +113,7 @@ def test_the_whole_line_gives_what_it_gives_on_one_machine(facility, platform, l
 
 
 def test_the_history_server_shows_the_run(platform):
-    with platform.forwarded("spark-history", 18080) as address:
-
-        def look():
-            with urllib.request.urlopen(f"{address}/api/v1/applications", timeout=10) as answer:
-                shown = json.loads(answer.read())
-            return [app for app in shown if app["name"] == "line" and app["attempts"][0]["completed"]]
-
-        assert until(look, "the history server shows the run", 60)
+    platform.wait_for_history("line")
 
 
 def test_helm_tests_the_charts(facility):

@@ -63,6 +63,7 @@ def test_event_logs_go_where_the_storage_section_says(monkeypatch):
     assert s3a["connection.ssl.enabled"] == "false"
     assert s3a["path.style.access"] == "true"
     assert s3a["endpoint.region"] == "us-east-1"
+    assert s3a["directory.marker.retention"] == "keep"
     assert not any("eventLog" in key for key in properties(config(), storage, POD))
 
 

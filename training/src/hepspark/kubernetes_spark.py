@@ -170,6 +170,9 @@ def _event_log(url: str, storage: StorageConfig) -> dict[str, str]:
         "connection.timeout": str(round(storage.read_timeout * 1000)),
         "connection.establish.timeout": str(round(storage.connect_timeout * 1000)),
         "attempts.maximum": str(storage.attempts),
+        # Later versions of Hadoop keep the marks of folders too: deleting that of a folder that has something in it is
+        # refused by stores whose folders are a file system's, and S3A tries for minutes.
+        "directory.marker.retention": "keep",
     }
     if endpoint:
         s3a |= {

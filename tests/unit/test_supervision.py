@@ -63,3 +63,14 @@ def test_without_supervision_nothing_happens():
     with UNSUPERVISED.unbroken():
         UNSUPERVISED.event("Epoch", "1")
     UNSUPERVISED.stop_if_asked()
+
+
+def test_an_error_that_nobody_asked_for_stays_itself():
+    with pytest.raises(ValueError, match="a fault"), stoppable() as stop, stop.explained():
+        raise ValueError("a fault")
+
+
+def test_a_fault_in_a_step_stays_itself_though_the_work_is_to_end():
+    with pytest.raises(ValueError, match="a fault"), stoppable() as stop, stop.explained(), stop.unbroken():
+        signal.raise_signal(signal.SIGTERM)
+        raise ValueError("a fault")

@@ -50,10 +50,12 @@ def _supervised(run: Callable[[Config, Supervision], dict[str, Any]], config: Co
 
     with stoppable() as stop:
         if not is_in_job():
-            return run(config, stop)
+            with stop.explained():
+                return run(config, stop)
         job = JobSupervision(stop)
         try:
-            result = run(config, job)
+            with stop.explained():
+                result = run(config, job)
         except BaseException as error:
             job.finish(error, "")
             raise

@@ -73,6 +73,7 @@ class Stop(Unsupervised):
     def __init__(self) -> None:
         self._asked: HepsparkError | None = None
         self._protected = False
+        self._broken_off = False
         self._signals = 0
 
     def ask(self, why: HepsparkError) -> None:
@@ -94,6 +95,19 @@ class Stop(Unsupervised):
         if self._asked:
             raise self._asked
 
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """The work: where it is broken off, it ends with the reason, whatever error it made of that.
+
+        Py4j takes an exception that is raised inside one of its calls for a broken connection, and raises its own.
+        """
+        try:
+            yield
+        except Exception as error:
+            if self._broken_off and self._asked and error is not self._asked:
+                raise self._asked from error
+            raise
+
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
         """Handle SIGTERM, and SIGUSR1 by which `ask` wakes the main thread."""
         if number == signal.SIGTERM:
@@ -102,7 +116,7 @@ class Stop(Unsupervised):
                 "ended by SIGTERM; all that was committed stays, and the same command goes on from there"
             )
         if self._asked and (not self._protected or self._signals > 1):
-            self._protected = True  # what cleans up now is not broken off by the next request
+            self._broken_off = self._protected = True  # what cleans up now is not broken off by the next request
             quieten_py4j()
             raise self._asked
 

@@ -6,6 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from deploy.lab.model import places
 
 REPOSITORY = Path(__file__).parents[2]
@@ -30,6 +32,8 @@ class Facility:
     lab: str = f"--network {NETWORK} --cpus 2 --memory 3g"
     platform: bool = False
     """Whether a deployment goes on to the platform, or ends at the ready cluster."""
+    namespace: str = "hepspark"
+    """The platform's."""
 
     def environment(self) -> dict[str, str]:
         """An operator's, who types `make` by hand: without what the make that runs the tests hands down."""
@@ -56,6 +60,20 @@ class Facility:
         """Run the installation with other values of a site's variables."""
         return self.make("site", *arguments, args=f"--extra-vars '{json.dumps(extra)}'")
 
+    def as_existing(self, folder: Path, **site: object) -> Path:
+        """An inventory that knows of no hosts, only of the cluster that is there."""
+        (folder / "group_vars").mkdir(parents=True, exist_ok=True)
+        (folder / "hosts.yml").write_text("all: {}\n")
+        lab = yaml.safe_load((REPOSITORY / "deploy/inventories/lab/group_vars/all.yml").read_text())
+        reached = {
+            "mirror_operator_url": f"https://{NETWORK.replace('0/24', '2')}",
+            "mirror_ca_certificate": str(self.kubeconfig.with_name("ca.crt")),
+            "kubeconfig": str(self.kubeconfig),
+            "cluster_provider": "existing",
+        }
+        (folder / "group_vars/all.yml").write_text(yaml.safe_dump({**lab, **reached, **site}))
+        return folder
+
     def hosts(self, *arguments: str) -> Ended:
         """Run a command of the lab."""
         return self.run(".venv/bin/python", "-m", "deploy.lab", *arguments)
@@ -78,7 +96,8 @@ class Facility:
 
     def helm(self, *arguments: str) -> str:
         """What helm prints, in the platform's namespace."""
-        command = [self.out / "lab/bin/helm", "--kubeconfig", self.kubeconfig, "--namespace", "hepspark", *arguments]
+        program = [self.out / "lab/bin/helm", "--kubeconfig", self.kubeconfig, "--namespace", self.namespace]
+        command = [*program, *arguments]
         done = subprocess.run(command, cwd=REPOSITORY, timeout=300, check=False, capture_output=True, text=True)
         assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}"
         return done.stdout

@@ -17,7 +17,6 @@ import yaml
 from tests.e2e.facility import REPOSITORY, Ended, Facility
 
 Found = TypeVar("Found")
-NAMESPACE = "hepspark"
 # Small executors, so that three of them and the driver find room on two hosts of a lab.
 SMALL = {"executor": {"memory": "512m", "cpu": "300m"}, "driver": {"memory": "512m", "cpu": "200m"}}
 
@@ -39,7 +38,7 @@ class Platform:
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """What kubectl prints, in the platform's namespace."""
-        return self.facility.kubectl("--namespace", NAMESPACE, *arguments, stdin=stdin)
+        return self.facility.kubectl("--namespace", self.facility.namespace, *arguments, stdin=stdin)
 
     def get(self, *arguments: str) -> Any:
         """Objects of the platform's namespace."""
@@ -55,7 +54,7 @@ class Platform:
         config.write_text(yaml.safe_dump(values))
         return self.facility.run(
             "make", "--silent", "submit", f"CONFIG={config}", f"RUN={name}",
-            KUBECONFIG=str(self.facility.kubeconfig),
+            KUBECONFIG=str(self.facility.kubeconfig), NAMESPACE=self.facility.namespace,
             PATH=f"{self.facility.out}/lab/bin:{os.environ['PATH']}",
         )  # fmt: skip
 
@@ -101,7 +100,7 @@ class Platform:
     def forwarded(self, service: str, port: int) -> Iterator[str]:
         """The address on this machine of a service of the platform."""
         command = self.facility.kubectl_command(
-            "--namespace", NAMESPACE, "port-forward", f"service/{service}", f":{port}"
+            "--namespace", self.facility.namespace, "port-forward", f"service/{service}", f":{port}"
         )
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             try:

@@ -10,7 +10,6 @@ import subprocess
 import time
 
 import pytest
-import yaml
 
 from tests.e2e.facility import REPOSITORY
 
@@ -152,22 +151,12 @@ def test_tokens_are_neither_kept_nor_told(facility):
 
 
 def test_an_existing_cluster_is_checked_and_used(facility, tmp_path):
-    inventory = tmp_path / "existing"
-    (inventory / "group_vars").mkdir(parents=True)
-    (inventory / "hosts.yml").write_text("all: {}\n")
-    lab = yaml.safe_load((REPOSITORY / "deploy/inventories/lab/group_vars/all.yml").read_text())
-    reached = {
-        "mirror_operator_url": "https://10.89.78.2",
-        "mirror_ca_certificate": str(facility.kubeconfig.with_name("ca.crt")),
-        "kubeconfig": str(facility.kubeconfig),
-    }
-    site = {**lab, **reached, "cluster_name": "theirs", "cluster_provider": "existing"}
-    (inventory / "group_vars/all.yml").write_text(yaml.safe_dump(site))
+    inventory = facility.as_existing(tmp_path / "existing", cluster_name="theirs")
     accepted = facility.make("site", f"INVENTORY={inventory}")
     assert accepted.code == 0, accepted.text
     used = facility.make("verify", f"INVENTORY={inventory}")
     assert used.code == 0, used.text
-    (inventory / "group_vars/all.yml").write_text(yaml.safe_dump({**site, "kubeconfig": "/nowhere/kubeconfig"}))
+    facility.as_existing(inventory, cluster_name="theirs", kubeconfig="/nowhere/kubeconfig")
     refused = facility.make("site", f"INVENTORY={inventory}")
     assert refused.code == 2
     assert "kubeconfig /nowhere/kubeconfig does not exist" in refused.text

@@ -71,6 +71,10 @@ def test_an_error_that_nobody_asked_for_stays_itself():
 
 
 def test_a_fault_in_a_step_stays_itself_though_the_work_is_to_end():
-    with pytest.raises(ValueError, match="a fault"), stoppable() as stop, stop.explained(), stop.unbroken():
-        signal.raise_signal(signal.SIGTERM)
-        raise ValueError("a fault")
+    def step(stop):
+        with stop.explained(), stop.unbroken():
+            signal.raise_signal(signal.SIGTERM)
+            raise ValueError("a fault")
+
+    with stoppable() as stop, pytest.raises(ValueError, match="a fault"):
+        step(stop)

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,20 +23,9 @@ import pytest
 import yaml
 
 from hepspark.cluster.client import Cluster, connect
+from tests.integration.deploy.charts import ROOT, objects_of
 
 START_SECONDS = 90
-
-DRIVER_RULES = [
-    # What Spark's own driver does.
-    {"apiGroups": [""], "resources": ["pods", "configmaps", "services", "persistentvolumeclaims"],
-     "verbs": ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]},
-    # What hepspark does.
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
-    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "delete"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
-    {"apiGroups": [""], "resources": ["resourcequotas"], "verbs": ["list"]},
-]  # fmt: skip
-"""Rights of the driver's service account: what the chart is to grant, and no more."""
 
 
 @dataclass(frozen=True)
@@ -198,8 +187,17 @@ class Namespace:
         self.admin.request("PUT", f"{self.admin.path(kind, name)}/status", {**there, "status": status})
 
 
+@pytest.fixture(scope="session")
+def driver_rules(render: Callable[..., str]) -> list[dict]:
+    """Rights of the driver's service account, as chart `spark` grants them."""
+    chart = ROOT / "helm/spark"
+    made = objects_of(render(chart / "ci/default-values.yaml", chart=chart))
+    (role,) = [one for one in made if (one["kind"], one["metadata"]["name"]) == ("Role", "spark-driver")]
+    return role["rules"]
+
+
 @pytest.fixture
-def namespace(apiserver: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Namespace:
+def namespace(apiserver: ApiServer, driver_rules: list[dict], monkeypatch: pytest.MonkeyPatch) -> Namespace:
     name = f"test-{uuid.uuid4().hex[:8]}"
     monkeypatch.setenv("KUBECONFIG", str(apiserver.kubeconfig("admin")))
     admin = connect(name)
@@ -211,7 +209,7 @@ def namespace(apiserver: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Namespac
     admin.request(
         "POST",
         admin.path(f"{rbac}/v1/roles"),
-        {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": "driver"}, "rules": DRIVER_RULES},
+        {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": "driver"}, "rules": driver_rules},
     )
     admin.request(
         "POST",

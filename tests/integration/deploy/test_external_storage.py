@@ -21,6 +21,7 @@ REPOSITORY = Path(__file__).parents[3]
 BUCKETS = ("data", "runs", "history", "scratch")
 INSTALLS = "release : Bring the release about"
 """The first task after the checks; it fails here, since there is no helm."""
+CHART_VALUES = {"spark": {"quota": {"pods": "40"}}}
 Deploy = Callable[..., str]
 
 
@@ -133,6 +134,24 @@ def buckets(s3: StorageConfig) -> Iterator[None]:
         ({"storage_backend": "minio", "storage_endpoint": "http://s3"}, "storage_endpoint is set, but storage_backend"),
         ({"storage_endpoint": "https://s3", "storage_ca_certificate": "/no/ca.pem"}, "'/no/ca.pem' names no file"),
         ({"storage_endpoint": "https://s3"}, "failed=0"),
+        (
+            {"storage_endpoint": "https://s3", "storage_tls_secret": "t"},
+            "storage_tls_secret is the certificate of MinIO",
+        ),
+        ({"storage_backend": "minio", "storage_tls_secret": "t"}, "set storage_ca_certificate to the PEM file"),
+        (
+            {
+                "storage_backend": "minio",
+                "storage_tls_secret": "t",
+                "storage_ca_configmap": "site",
+                "chart_values": CHART_VALUES,
+            },
+            "failed=0",
+        ),
+        (
+            {"storage_backend": "minio", "chart_values": {"sparks": {}}},
+            "chart_values names sparks: it takes minio, spark, training",
+        ),
     ],
 )
 def test_what_contradicts_itself_is_told_first(variables: dict[str, str], message: str, tmp_path: Path) -> None:

@@ -23,6 +23,12 @@ SITES = {
         "storage_path_style": "false",  # as --extra-vars brings it
         "storage_ca_configmap": "site-ca",
     },
+    "with TLS": {
+        "mirror_registry": "mirror.example.org",
+        "storage_tls_secret": "minio-tls",
+        "storage_ca_configmap": "site-ca",
+        "chart_values": {"minio": {"service": {"type": "NodePort"}}, "training": {"ttlSeconds": 60}},
+    },
     "large": {"mirror_registry": "mirror.example.org", "storage_size": "2Ti", "site_namespace": "physics"},
 }
 
@@ -64,3 +70,11 @@ def test_a_value_that_the_chart_does_not_know_is_found(tool, platform, tmp_path,
     values = tmp_path / "values.json"
     values.write_text(json.dumps(platform[chart] | {"unknown": 1}))
     assert "unknown" in tool("helm", "lint", "--strict", "--values", values, f"helm/{chart}").stdout
+
+
+@pytest.mark.parametrize("platform", ["with TLS"], indirect=True)
+def test_what_the_site_says_of_a_chart_has_the_last_word(platform):
+    assert platform["minio"]["service"] == {"type": "NodePort"}
+    assert platform["minio"]["tls"] == {"existingSecret": "minio-tls", "caConfigMap": "site-ca"}
+    assert platform["training"]["ttlSeconds"] == 60
+    assert platform["training"]["storage"]["endpoint"] == "https://minio:9000"

@@ -52,7 +52,7 @@ def test_what_changes_nothing_of_a_run_leaves_its_job_alone(render, tmp_path):
     assert name(render, "executor.instances=2", 'image.tag="0.1.0"') == before
     other = shutil.copytree(CHART, tmp_path / "training")
     described = other / "Chart.yaml"
-    described.write_text(described.read_text().replace("version: 0.1.0", "version: 7.8.9", 1))
+    described.write_text(re.sub(r"(?m)^version: .*", "version: 7.8.9", described.read_text()))
     helpers = other / "templates/_helpers.tpl"
     helpers.write_text(re.sub(" #.*", "", helpers.read_text()))
     later = job(render, chart=other)

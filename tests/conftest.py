@@ -7,8 +7,8 @@ from hypothesis import settings
 pytest_plugins = [
     "tests.integration.s3_servers",
     "tests.integration.spark_cluster",
-    "tests.integration.deploy.apiserver",
     "tests.integration.deploy.charts",
+    "tests.integration.deploy.apiserver",
 ]
 
 # Most tests start a JVM and end it soon: there, compiling quickly beats compiling well.

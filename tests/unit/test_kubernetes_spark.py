@@ -6,6 +6,7 @@ from hepspark.cluster.driver import is_in_job
 from hepspark.config import SparkConfig, StorageConfig, load
 from hepspark.errors import InputError
 from hepspark.kubernetes_spark import DriverPod, describe, driver_pod, executor_memory, properties
+from hepspark.spark import _configuration
 
 POD = DriverPod("driver-1", "physics", "10.0.0.7", "demo")
 
@@ -95,3 +96,15 @@ def test_a_run_in_a_job_is_known_by_its_environment():
         is_in_job({"HEPSPARK_RUN": "demo", "POD_NAME": "p"})
     with pytest.raises(InputError, match="'De_mo' is no name of a run"):
         is_in_job({**whole, "HEPSPARK_RUN": "De_mo"})
+
+
+def test_options_of_java_add_up():
+    own = {"spark.driver.extraJavaOptions": "-Da=user", "spark.executor.extraJavaOptions": "-Xss2m"}
+    of_cluster = properties(config(), StorageConfig(), POD)
+    made = _configuration(config(conf=own), of_cluster, bigdl=False)
+    driver = made.get("spark.driver.extraJavaOptions").split()
+    assert "-Dbigdl.utils.LoggerFilter.disable=true" in driver
+    assert driver[-2:] == ["-XX:TieredStopAtLevel=1", "-Da=user"]
+    executor = made.get("spark.executor.extraJavaOptions").split()
+    assert executor[0].startswith("--add-opens=java.base/")
+    assert executor[-1] == "-Xss2m"

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from deploy.errors import DeployError
+from deploy.mirror.builders.bytecode import compile_ahead
 from deploy.mirror.builders.debian import download, unpack
 from deploy.mirror.builders.layout import Layer, Member, members_of, tar_of, write_layout
 from deploy.mirror.process import run
@@ -39,6 +40,7 @@ UNNEEDED = (
     "usr/share/lintian",
     "usr/share/bug",
     "usr/share/info",
+    "usr/lib/x86_64-linux-gnu/gconv",  # character sets for iconv, which nothing calls
 )
 
 
@@ -136,6 +138,8 @@ def _members(task: Task, name: str, spec: Image, programs: dict[str, Path], has_
     if spec.debian:
         packages = download(task, spec.debian.release, spec.debian.packages)
         root = unpack(task, packages, f"{task.name}-{name}")
+        for library in root.glob("usr/lib/python3.*"):  # which the package's script would have done
+            compile_ahead(task, library, root)
         for package in packages:  # where scanners look in an image without dpkg
             control = run(["dpkg-deb", "--field", package], task.log)
             add(f"var/lib/dpkg/status.d/{package.name.partition('_')[0]}", tarfile.REGTYPE, 0o644, control.encode())

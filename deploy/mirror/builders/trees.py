@@ -10,6 +10,7 @@ from pathlib import Path
 from deploy.errors import DeployError
 from deploy.images import prune
 from deploy.mirror.builders import debian
+from deploy.mirror.builders.bytecode import compile_ahead
 from deploy.mirror.entries import file_checksum
 from deploy.mirror.places import default_folder
 from deploy.mirror.process import run
@@ -44,8 +45,7 @@ def build_trees(task: Task) -> dict[str, Path]:
 def _python(task: Task, tree: PythonTree, output: Path) -> None:
     """Install locked requirements as `make setup` does, leave out what nothing uses, and compile the rest.
 
-    Images are read-only, so that Python could not keep what it compiles; files compiled ahead are taken unchecked,
-    because nothing changes there.
+    Images are read-only, so that Python could not keep what it compiles.
     """
     command: list[str | Path] = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet"]
     command += ["--python", sys.executable, "--target", output, "--link-mode", "copy", "--no-deps", "--require-hashes"]
@@ -57,15 +57,9 @@ def _python(task: Task, tree: PythonTree, output: Path) -> None:
     (output / ".lock").unlink(missing_ok=True)
     for compiled in sorted(output.rglob("__pycache__")):
         shutil.rmtree(compiled)
-    _compile(task, output)
+    compile_ahead(task, output, output)
     if tree.prune:
         prune.prune(output, prune.load(REPOSITORY / tree.prune))
-
-
-def _compile(task: Task, folder: Path) -> None:
-    """Compile Python files to bytecode that does not name this machine's folders."""
-    command: list[str | Path] = [sys.executable, "-m", "compileall", "-q", "-j", "0", "-s", folder]
-    run([*command, "--invalidation-mode", "unchecked-hash", folder], task.log)
 
 
 def _uv_environment() -> dict[str, str]:
@@ -88,6 +82,8 @@ def _java(task: Task, tree: JavaTree, output: Path) -> None:
         task.log,
     )
     shutil.rmtree(output / "legal", ignore_errors=True)
+    # Java's own classes as every start needs them; jlink leaves them out.
+    run([output / "bin" / "java", "-Xshare:dump"], task.log)
 
 
 def _jdk(task: Task, tree: JavaTree) -> Path:
@@ -149,4 +145,4 @@ def _package(task: Task, output: Path) -> None:
         raise DeployError(f"versions.yaml says {task.name} {task.component.version}, pyproject.toml {version}")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(output)
-    _compile(task, output)
+    compile_ahead(task, output, output)

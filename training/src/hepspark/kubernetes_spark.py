@@ -129,6 +129,8 @@ def properties(config: SparkConfig, storage: StorageConfig, pod: DriverPod) -> d
         "spark.shuffle.io.maxRetries": "1",
         # Ports of pods are open to others wherever network policies are not enforced.
         "spark.authenticate": "true",
+        # Compiling quickly beats compiling well where a JVM only hands out tasks, on the share of a core.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
     }
     if kubernetes.executor_template:
         settings |= {

@@ -46,6 +46,7 @@ _JAVA_PACKAGES = (
     "sun.security.action",
     "sun.util.calendar",
 )
+_JAVA_OPTIONS = ("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions")
 _BIGDL_SETTINGS = {
     # BigDL refuses to start without these: its all-reduce counts on every task having its place.
     "spark.serializer": "org.apache.spark.serializer.JavaSerializer",
@@ -278,9 +279,14 @@ def _configuration(config: SparkConfig, of_cluster: Mapping[str, str], *, bigdl:
     settings |= dict.fromkeys(("spark.driver.extraClassPath", "spark.executor.extraClassPath"), ":".join(jars))
     if bigdl:
         settings |= _BIGDL_SETTINGS
-    settings |= of_cluster
-    settings |= config.conf
+    settings = _added(_added(settings, of_cluster), config.conf)
     return SparkConf().setMaster(config.master).setAppName(config.app_name).setAll(list(settings.items()))
+
+
+def _added(settings: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Settings with more of them; options of Java add up, the last having the last word."""
+    joined = {name: f"{settings[name]} {more[name]}" for name in _JAVA_OPTIONS if name in more}
+    return {**settings, **more, **joined}
 
 
 def bigdl_jars() -> list[str]:

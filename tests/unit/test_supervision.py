@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from hepspark.cluster.client import Cluster
 from hepspark.config import Config
 from hepspark.errors import HandedOverError, TerminatedError
 from hepspark.supervision import UNSUPERVISED, stoppable
@@ -78,3 +79,15 @@ def test_a_fault_in_a_step_stays_itself_though_the_work_is_to_end():
 
     with stoppable() as stop, pytest.raises(ValueError, match="a fault"):
         step(stop)
+
+
+def test_a_request_to_the_api_server_can_be_broken_off():
+    class Api:
+        def param_serialize(self, *_, **__):
+            return ()
+
+        def call_api(self, *_, **__):
+            signal.raise_signal(signal.SIGTERM)
+
+    with stoppable(), pytest.raises(TerminatedError):
+        Cluster("physics", Api()).objects("pods")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hepspark.errors import RunError
+from hepspark.errors import HepsparkError, RunError
 
 Object = dict[str, Any]
 """An object of Kubernetes."""
@@ -70,6 +70,8 @@ class Cluster:
             data = response.read()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ApiError(0, f"the Kubernetes API server does not answer: {error}") from error
+        except HepsparkError:
+            raise  # the work is broken off
         except Exception as error:
             # The client's own error for what has neither HTTP status nor a class of urllib3: TLS, mostly.
             raise ApiError(0, f"the Kubernetes API server cannot be asked: {error}") from error

@@ -7,7 +7,7 @@ import pytest
 
 from hepspark.cluster.client import Cluster
 from hepspark.config import Config
-from hepspark.errors import HandedOverError, TerminatedError
+from hepspark.errors import HandedOverError, RunError, TerminatedError, UnreachableError
 from hepspark.supervision import UNSUPERVISED, stoppable
 
 
@@ -79,6 +79,20 @@ def test_a_fault_in_a_step_stays_itself_though_the_work_is_to_end():
 
     with stoppable() as stop, pytest.raises(ValueError, match="a fault"):
         step(stop)
+
+
+def test_a_store_that_is_lost_on_the_way_is_not_the_users_mistake():
+    def work(stop):
+        with stop.explained():
+            raise UnreachableError("s3a://b/k: cannot be reached")
+
+    with stoppable() as stop:
+        with pytest.raises(UnreachableError) as before:
+            work(stop)
+        stop.begin(Config())
+        with pytest.raises(RunError, match="cannot be reached; run the same command again") as after:
+            work(stop)
+    assert (before.value.exit_code, after.value.exit_code) == (2, 1)
 
 
 def test_a_request_to_the_api_server_can_be_broken_off():

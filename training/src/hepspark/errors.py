@@ -18,6 +18,10 @@ class InputError(HepsparkError):
     exit_code = 2
 
 
+class UnreachableError(InputError):
+    """A store does not answer: its address is wrong, unless it answered before (`Stop.begun`)."""
+
+
 class RunError(HepsparkError):
     """The input is right, but the run could not be finished: a full disk, a lost store."""
 
@@ -42,11 +46,12 @@ class HandedOverError(HepsparkError):
 
 def told_by_executor(error: Exception) -> HepsparkError | None:
     """The error of ours that work on an executor ended with, out of the stack traces of two languages; None if none."""
-    found = re.findall(r"^hepspark\.errors\.(InputError|RunError): (.+)$", str(error), re.MULTILINE)
+    found = re.findall(r"^hepspark\.errors\.(InputError|UnreachableError|RunError): (.+)$", str(error), re.MULTILINE)
     if not found:
         return None
     kind, message = found[-1]
-    return {"InputError": InputError, "RunError": RunError}[kind](message)
+    kinds: tuple[type[HepsparkError], ...] = (InputError, UnreachableError, RunError)
+    return {each.__name__: each for each in kinds}[kind](message)
 
 
 def first_line(error: BaseException) -> str:

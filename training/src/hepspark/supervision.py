@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Protocol
 
 from hepspark.config import Config
-from hepspark.errors import HepsparkError, TerminatedError
+from hepspark.errors import HepsparkError, RunError, TerminatedError, UnreachableError
 
 
 class Supervision(Protocol):
@@ -71,10 +71,16 @@ class Stop(Unsupervised):
     """
 
     def __init__(self) -> None:
+        self.begun = False
+        """Whether work has begun: from here on a store that does not answer is lost, not misnamed."""
         self._asked: HepsparkError | None = None
         self._protected = False
         self._broken_off = False
         self._signals = 0
+
+    def begin(self, _config: Config) -> None:
+        """See `Supervision`."""
+        self.begun = True
 
     def ask(self, why: HepsparkError) -> None:
         """Ask the main thread to end with an error; from any thread. The first reason stays."""
@@ -97,15 +103,21 @@ class Stop(Unsupervised):
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """The work: where it is broken off, it ends with the reason, whatever error it made of that.
+        """The work: what it ends with tells why.
 
-        Py4j takes an exception that is raised inside one of its calls for a broken connection, and raises its own.
+        Where it is broken off that is the reason, whatever error it made of that: py4j takes an exception that is
+        raised inside one of its calls for a broken connection, and raises its own.
+
+        Raises:
+            RunError: a store was lost on the way.
         """
         try:
             yield
         except Exception as error:
             if self._broken_off and self._asked and error is not self._asked:
                 raise self._asked from error
+            if self.begun and isinstance(error, UnreachableError):
+                raise RunError(f"{error}; run the same command again") from error
             raise
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:

@@ -48,6 +48,7 @@ class JobSupervision:
 
     def __init__(self, stop: Stop, environment: Mapping[str, str] = os.environ) -> None:
         self._stop = stop
+        stop.begun = True  # a Job is tried again by itself, and its store may just be starting
         self._run, job_name, self._pod, namespace = (environment[name] for name in _NAMES)
         self._cluster = connect(namespace)
         self._job = _read_job(self._cluster, job_name)

@@ -15,7 +15,7 @@ import botocore.exceptions
 import botocore.parsers
 
 from hepspark.config import StorageConfig
-from hepspark.errors import HepsparkError, InputError, RunError
+from hepspark.errors import HepsparkError, InputError, RunError, UnreachableError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -125,7 +125,9 @@ def explain(url: str, error: Exception, config: StorageConfig) -> HepsparkError:
             | botocore.exceptions.ConnectTimeoutError()
             | botocore.exceptions.ConnectionClosedError()
         ):
-            return InputError(f"{url}: {endpoint} cannot be reached; check storage.endpoint and that the store runs")
+            return UnreachableError(
+                f"{url}: {endpoint} cannot be reached; check storage.endpoint and that the store runs"
+            )
         case botocore.parsers.ResponseParserError():
             return InputError(f"{url}: {endpoint} does not answer as an S3 store does; check storage.endpoint")
         case botocore.exceptions.ClientError():

@@ -29,6 +29,10 @@ for name in names:
 assert 'numba' not in sys.modules
 print(len(names))
 """
+NOT_COMPILED = """
+import json, numpy, os, pyspark, hepspark.config
+print([m.__name__ for m in (json, numpy, pyspark, hepspark.config) if not os.path.exists(m.__cached__)])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -50,23 +54,28 @@ def root(manifest, tmp_path_factory):
     return folder
 
 
-def within(root, *command):
-    """Run a program in the image, as the user and with the variables that it names."""
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "JAVA_HOME": "/opt/java",
-        "PYTHONPATH": "/usr/local/lib/hepspark",
-        "HOME": "/tmp",
-    }
-    done = subprocess.run(
-        ["/usr/sbin/chroot", "--userspec", "185:185", root, *command],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
+@pytest.fixture(scope="module")
+def config(manifest):
+    return json.loads(blob_path(PLACES.registry, manifest["config"]["digest"]).read_bytes())["config"]
+
+
+@pytest.fixture(scope="module")
+def within(root, config):
+    """Runs a program in the image, as the user and with the variables that it names."""
+    assert os.geteuid() == 0, "chroot needs root"
+
+    def call(*command):
+        done = subprocess.run(
+            ["/usr/sbin/chroot", "--userspec", config["User"], root, *command],
+            env=dict(variable.split("=", 1) for variable in config["Env"]),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    return call
 
 
 def test_the_image_is_small(root):
@@ -74,8 +83,7 @@ def test_the_image_is_small(root):
     assert 500e6 < size <= 800e6, f"{size / 1e6:.0f} MB"
 
 
-def test_it_runs_as_nobody_special_and_says_what_it_is(manifest):
-    config = json.loads(blob_path(PLACES.registry, manifest["config"]["digest"]).read_bytes())["config"]
+def test_it_runs_as_nobody_special_and_says_what_it_is(config):
     assert config["User"] == "185:185"
     assert config["Entrypoint"] == ["/usr/bin/tini", "--", "/usr/local/bin/entrypoint"]
     assert config["Labels"]["org.opencontainers.image.version"] == COMPONENTS["spark"].version
@@ -95,14 +103,20 @@ def test_no_compiler_package_manager_or_cache_is_in_it(root):
     assert not special, "set-user-id programs"
 
 
-def test_nothing_that_is_needed_was_left_out(root):
-    assert os.geteuid() == 0, "chroot needs root"
-    assert int(within(root, "/usr/bin/python3.11", "-B", "-W", "ignore", "-c", IMPORTS).split()[0]) > 50
-    # Without /proc the linker does not know where a program lies.
-    java = ("/usr/bin/env", "LD_LIBRARY_PATH=/opt/java/lib", "/opt/java/bin/java", "-version")
-    assert 'version "17' in within(root, *java)
-    version = COMPONENTS["spark"].version
-    assert within(root, "/usr/local/bin/entrypoint", "--version").strip() == version
+PYTHON = ("/usr/bin/python3.11", "-B", "-W", "ignore", "-c")
+# Without /proc the linker does not know where a program lies.
+JAVA = ("/usr/bin/env", "LD_LIBRARY_PATH=/opt/java/lib", "/opt/java/bin/java")
+
+
+def test_nothing_that_is_needed_was_left_out(within):
+    assert int(within(*PYTHON, IMPORTS).split()[0]) > 50
+    assert 'version "17' in within(*JAVA, "-version")
+    assert within("/usr/local/bin/entrypoint", "--version").strip() == COMPONENTS["spark"].version
+
+
+def test_what_starts_often_is_compiled_ahead(within):
+    assert within(*PYTHON, NOT_COMPILED) == "[]\n"
+    assert "sharing" in within(*JAVA, "-Xshare:on", "-version")
 
 
 def test_its_bill_of_materials_names_what_matters():

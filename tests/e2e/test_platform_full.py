@@ -5,6 +5,7 @@ The tests are one story, told in order: each begins with what the one before lef
 
 import json
 import subprocess
+import urllib.request
 
 import pytest
 
@@ -17,6 +18,8 @@ NAMESPACE = "physics"
 FACILITY = {"lab": f"--network {NETWORK} --cpus 2 --memory 4g", "platform": True, "namespace": NAMESPACE}
 CHARTS = {"minio": "minio", "spark": "spark", "train-hlf": "training"}
 """Each release and its chart."""
+SETTING = "spark.cleaner.periodicGC.interval"
+"""Of Spark's, that neither hepspark nor a run sets."""
 TRAIN = {"input": ["s3a://data/sample"], "epochs": 40, "batches_per_step": 2, "early_stopping_epochs": 0}
 PREVIOUS = {path.name.rpartition("-")[0]: path for path in (REPOSITORY / "tests/data/charts").glob("*.tgz")}
 
@@ -50,7 +53,7 @@ def deploy(facility, authority):
         site_namespace=NAMESPACE,
         storage_tls_secret="minio-tls",
         storage_ca_certificate=str(authority),
-        chart_values={"spark": {"quota": {"pods": "40"}}},
+        chart_values={"spark": {"quota": {"pods": "40"}, "sparkConf": {SETTING: "17min"}}},
     )
     return lambda target: facility.make(target, f"INVENTORY={inventory}")
 
@@ -125,13 +128,12 @@ def test_an_upgrade_from_the_charts_before_keeps_data_and_runs(facility, platfor
     upgraded = deploy("site")
     assert upgraded.code == 0, upgraded.text
     assert releases(facility) == now
+    assert [one["metadata"]["uid"] for one in platform.jobs("kept")] == [job["metadata"]["uid"]]
     assert platform.secret("storage") == secret
     assert [one["metadata"]["uid"] for one in platform.get("persistentvolumeclaims")["items"]] == [
         claim["metadata"]["uid"]
     ]
     assert fetch("s3a://data/kept.md") == (REPOSITORY / "CHANGELOG.md").read_bytes()
-    assert platform.submit("kept", kept).code == 0  # by the new chart: nothing of it changed
-    assert [one["metadata"]["uid"] for one in platform.jobs("kept")] == [job["metadata"]["uid"]]
     assert platform.wait_for_end("kept") == "Complete", platform.log("kept")
     assert accounting(fetch("s3a://runs/kept/run/metrics.jsonl")) == (40, True)
 
@@ -154,6 +156,18 @@ def test_runs_outlive_the_end_of_minio(platform, fetch):
     assert platform.wait_for_end("outlives", 300) == "Complete", platform.log("outlives")
     assert accounting(fetch("s3a://runs/outlives/run/metrics.jsonl")) == (6, True)
     assert json.loads(fetch("s3a://runs/outlives/report/evaluation.json"))["metrics"]["one_vs_rest"]
+
+
+def test_runs_share_what_the_site_sets(platform):
+    platform.wait_for_history("outlives")
+    with platform.forwarded("spark-history", 18080) as address:
+
+        def read(path):
+            with urllib.request.urlopen(f"{address}/api/v1/applications{path}", timeout=20) as answer:
+                return json.loads(answer.read())
+
+        newest = next(one["id"] for one in read("") if one["name"] == "outlives")
+        assert [SETTING, "17min"] in read(f"/{newest}/environment")["sparkProperties"]
 
 
 def test_the_cluster_is_verified(deploy):

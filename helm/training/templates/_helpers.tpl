@@ -249,6 +249,8 @@ template:
                 fieldPath: status.podIP
           - name: TERMINATION_LOG
             value: /dev/termination-log
+          - name: SPARK_CONF_DIR
+            value: /etc/spark
           {{- include "training.environment" . | trim | nindent 10 }}
         ports:
           - name: driver
@@ -267,9 +269,16 @@ template:
             memory: {{ include "training.driverMemory" . }}
         volumeMounts:
           {{- include "training.configMount" . | nindent 10 }}
+          - name: spark
+            mountPath: /etc/spark
+            readOnly: true
           {{- include "training.mounts" . | nindent 10 }}
     volumes:
       {{- include "training.configVolume" . | nindent 6 }}
+      - name: spark
+        configMap:
+          name: {{ .Values.sparkDefaults }}
+          optional: true
       {{- include "training.volumes" . | nindent 6 }}
 {{- end }}
 

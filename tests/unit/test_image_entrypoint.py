@@ -85,10 +85,15 @@ def test_authorities_become_a_trust_store_for_every_java(tmp_path, monkeypatch):
     authorities = tmp_path / "ca.crt"
     authorities.write_text((tmp_path / "one").read_text() + "\n" + (tmp_path / "two").read_text())
     monkeypatch.setattr(entrypoint, "TRUST_STORE", tmp_path / "trust.p12")
-    environment = {"JAVA_HOME": str(java_home()), "HEPSPARK_CA_FILE": str(authorities), "JAVA_TOOL_OPTIONS": "-Dmine=1"}
+    environment = {"JAVA_HOME": str(java_home()), "HEPSPARK_CA_FILE": str(authorities), "SPARK_SUBMIT_OPTS": "-Dmine=1"}
     entrypoint.write_trust_store(environment)
-    told = entrypoint.write_trust_store(environment)["JAVA_TOOL_OPTIONS"]  # the container was started again
-    assert told.startswith(f"-Dmine=1 -Djavax.net.ssl.trustStore={tmp_path}/trust.p12 ")
+    told = entrypoint.write_trust_store(environment)  # the container was started again
+    assert told[0] == f"-Djavax.net.ssl.trustStore={tmp_path}/trust.p12"
+    program, variables = entrypoint.with_java_options(["/opt/java/bin/java", "-Xmx1g"], environment, told)
+    assert (program, variables) == (["/opt/java/bin/java", *told, "-Xmx1g"], environment)
+    program, variables = entrypoint.with_java_options(["/usr/bin/python3.11", "-c", "1"], environment, told)
+    assert program == ["/usr/bin/python3.11", "-c", "1"]
+    assert variables["SPARK_SUBMIT_OPTS"] == f"-Dmine=1 {told[0]} {told[1]}"
     listed = subprocess.run(
         [java_home() / "bin/keytool", "-list", "-keystore", tmp_path / "trust.p12", "-storepass", "changeit"],
         check=True, capture_output=True, text=True,

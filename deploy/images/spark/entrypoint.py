@@ -80,11 +80,11 @@ def class_path(environment: Mapping[str, str]) -> list[str]:
     return ["-cp", ":".join([*filter(None, parts), f"{PACKAGES}/pyspark/jars/*"])]
 
 
-def write_trust_store(environment: Mapping[str, str]) -> dict[str, str]:
+def write_trust_store(environment: Mapping[str, str]) -> list[str]:
     """Make a trust store of the authorities in $HEPSPARK_CA_FILE, which Java cannot read as they are.
 
     Returns:
-        The variable that tells every Java of it.
+        The options by which Java takes it.
     """
     TRUST_STORE.unlink(missing_ok=True)  # of this container before it was started again
     text = Path(environment["HEPSPARK_CA_FILE"]).read_text()
@@ -95,19 +95,30 @@ def write_trust_store(environment: Mapping[str, str]) -> dict[str, str]:
         done = subprocess.run(program, input=certificate, text=True, check=False, capture_output=True)  # noqa: S603
         if done.returncode:
             raise UnusableError(f"{environment['HEPSPARK_CA_FILE']} cannot be trusted: {done.stdout.strip()}")
-    options = f"-Djavax.net.ssl.trustStore={TRUST_STORE} -Djavax.net.ssl.trustStorePassword=changeit"
-    return {"JAVA_TOOL_OPTIONS": f"{environment.get('JAVA_TOOL_OPTIONS', '')} {options}".strip()}
+    return [f"-Djavax.net.ssl.trustStore={TRUST_STORE}", "-Djavax.net.ssl.trustStorePassword=changeit"]
+
+
+def with_java_options(
+    program: list[str], environment: Mapping[str, str], options: list[str]
+) -> tuple[list[str], dict[str, str]]:
+    """A program and its variables so that Java gets options, whether it is that program or is started by it."""
+    if program[0].endswith("/java"):
+        return [program[0], *options, *program[1:]], dict(environment)
+    # Unlike JAVA_TOOL_OPTIONS it is not told at every start.
+    own = " ".join([environment.get("SPARK_SUBMIT_OPTS", ""), *options]).strip()
+    return program, {**environment, "SPARK_SUBMIT_OPTS": own}
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     """Become the program; returns only where that is not possible."""
     try:
-        program = command(arguments, environment)
-        trust = write_trust_store(environment) if environment.get("HEPSPARK_CA_FILE") else {}
+        program, variables = command(arguments, environment), dict(environment)
+        if environment.get("HEPSPARK_CA_FILE"):
+            program, variables = with_java_options(program, environment, write_trust_store(environment))
     except (UnusableError, OSError) as error:
         print(f"entrypoint: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    return os.execve(program[0], program, {**environment, **trust})  # noqa: S606
+    return os.execve(program[0], program, variables)  # noqa: S606
 
 
 if __name__ == "__main__":

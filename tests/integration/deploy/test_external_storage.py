@@ -76,6 +76,7 @@ def play(book: str, out: Path, **variables: object) -> str:
     }
     environment = {
         **os.environ,
+        "PYTHONPATH": str(REPOSITORY),  # as the Makefile has it
         "ANSIBLE_CONFIG": str(REPOSITORY / "deploy/ansible.cfg"),
         "ANSIBLE_STDOUT_CALLBACK": "default",
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,

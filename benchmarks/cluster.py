@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.conditions import begin, table
 from benchmarks.deploy import phases
-from tests.e2e.facility import NETWORK, REPOSITORY, Ended, Facility
+from tests.e2e.facility import REPOSITORY, ROOMY, Ended, Facility
 from tests.e2e.runs import Platform
 
 SAMPLE = "/usr/local/share/hepspark/sample"
@@ -111,7 +111,7 @@ def main(argv: list[str]) -> int:
     """Measure, print, write."""
     output, measured_on = begin(__doc__, argv)
     with tempfile.TemporaryDirectory(prefix="hepspark-bench-") as folder:
-        facility = Facility(Path(folder), lab=f"--network {NETWORK} --cpus 2 --memory 4g", platform=True)
+        facility = Facility(Path(folder), lab=ROOMY, platform=True)
         facility.hosts("down")
         try:
             succeeded(facility.make("lab"))

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.e2e.facility import Facility
+from tests.e2e.runs import Platform
 
 
 @pytest.fixture(scope="module")
@@ -16,3 +17,8 @@ def facility(request, tmp_path_factory):
     finally:
         down = made.make("lab-down")
         assert down.code == 0, down.text
+
+
+@pytest.fixture(scope="module")
+def platform(facility):
+    return Platform(facility)

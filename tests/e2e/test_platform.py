@@ -11,19 +11,14 @@ import yaml
 
 from hepspark.config import StorageConfig
 from hepspark.model import artefact
-from tests.e2e.facility import NETWORK, REPOSITORY
-from tests.e2e.runs import SMALL, Platform, accounting, until
+from tests.e2e.facility import REPOSITORY, ROOMY
+from tests.e2e.runs import SMALL, accounting, until
 
 pytestmark = pytest.mark.timeout(900)
 
-FACILITY = {"lab": f"--network {NETWORK} --cpus 2 --memory 4g", "platform": True}
+FACILITY = {"lab": ROOMY, "platform": True}
 ROOT = {name: f"{name}-00000.root" for name in ("qcd", "ttbar", "wjets")}
 TRAIN = {"epochs": 8, "early_stopping_epochs": 0}
-
-
-@pytest.fixture(scope="module")
-def platform(facility):
-    return Platform(facility)
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,12 @@ import pytest
 from deploy.lab.model import load, places
 from hepspark.config import StorageConfig
 from hepspark.model import artefact
-from tests.e2e.facility import NAME, NETWORK, REPOSITORY
-from tests.e2e.runs import SMALL, Platform, until
+from tests.e2e.facility import NAME, REPOSITORY, ROOMY
+from tests.e2e.runs import SMALL, until
 
 pytestmark = pytest.mark.timeout(900)
 
-FACILITY = {"lab": f"--network {NETWORK} --cpus 2 --memory 4g", "platform": True}
+FACILITY = {"lab": ROOMY, "platform": True}
 PORT = 7070
 KEYS = {"AWS_ACCESS_KEY_ID": "physics", "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
 BUCKETS = ("data", "runs", "history", "scratch")
@@ -32,11 +32,6 @@ START = f"""
       --setenv ROOT_SECRET_KEY={KEYS["AWS_SECRET_ACCESS_KEY"]} \
       /usr/local/bin/versitygw --port :{PORT} --health /health --quiet \
       posix --sidecar /var/lib/store/about /var/lib/store/data"""
-
-
-@pytest.fixture(scope="module")
-def platform(facility):
-    return Platform(facility)
 
 
 @pytest.fixture(scope="module")

@@ -9,24 +9,19 @@ import urllib.request
 
 import pytest
 
-from tests.e2e.facility import NETWORK, REPOSITORY
-from tests.e2e.runs import SMALL, Platform, accounting
+from tests.e2e.facility import REPOSITORY, ROOMY
+from tests.e2e.runs import SMALL, accounting
 
 pytestmark = pytest.mark.timeout(900)
 
 NAMESPACE = "physics"
-FACILITY = {"lab": f"--network {NETWORK} --cpus 2 --memory 4g", "platform": True, "namespace": NAMESPACE}
+FACILITY = {"lab": ROOMY, "platform": True, "namespace": NAMESPACE}
 CHARTS = {"minio": "minio", "spark": "spark", "train-hlf": "training"}
 """Each release and its chart."""
 SETTING = "spark.cleaner.periodicGC.interval"
 """Of Spark's, that neither hepspark nor a run sets."""
 TRAIN = {"input": ["s3a://data/sample"], "epochs": 40, "batches_per_step": 2, "early_stopping_epochs": 0}
 PREVIOUS = {path.name.rpartition("-")[0]: path for path in (REPOSITORY / "tests/data/charts").glob("*.tgz")}
-
-
-@pytest.fixture(scope="module")
-def platform(facility):
-    return Platform(facility)
 
 
 @pytest.fixture(scope="module")

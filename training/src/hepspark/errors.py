@@ -44,14 +44,18 @@ class HandedOverError(HepsparkError):
     exit_code = 0
 
 
+_OF_EXECUTORS: dict[str, type[HepsparkError]] = {
+    kind.__name__: kind for kind in (InputError, UnreachableError, RunError)
+}
+
+
 def told_by_executor(error: Exception) -> HepsparkError | None:
     """The error of ours that work on an executor ended with, out of the stack traces of two languages; None if none."""
-    found = re.findall(r"^hepspark\.errors\.(InputError|UnreachableError|RunError): (.+)$", str(error), re.MULTILINE)
+    found = re.findall(rf"^hepspark\.errors\.({'|'.join(_OF_EXECUTORS)}): (.+)$", str(error), re.MULTILINE)
     if not found:
         return None
     kind, message = found[-1]
-    kinds: tuple[type[HepsparkError], ...] = (InputError, UnreachableError, RunError)
-    return {each.__name__: each for each in kinds}[kind](message)
+    return _OF_EXECUTORS[kind](message)
 
 
 def first_line(error: BaseException) -> str:

@@ -85,6 +85,13 @@ class MavenTree(Model):
     lock: RelativePath
 
 
+class NodeTree(Model):
+    """Packages of Node that a package-lock.json names, with their checksums."""
+
+    lock: RelativePath
+    """A folder with package.json and package-lock.json."""
+
+
 class KernelsTree(Model):
     """Functions that numba compiles, as a module that needs no numba."""
 
@@ -109,6 +116,7 @@ class Tree(Model):
     python: PythonTree | None = None
     java: JavaTree | None = None
     maven: MavenTree | None = None
+    node: NodeTree | None = None
     kernels: KernelsTree | None = None
     package: PackageTree | None = None
     copied: Annotated[CopyTree | None, Field(alias="copy")] = None
@@ -126,6 +134,8 @@ class Tree(Model):
                 return (*python.requirements, *([python.prune] if python.prune else []))
             case Tree(maven=MavenTree() as maven):
                 return (maven.lock,)
+            case Tree(node=NodeTree() as node):
+                return (node.lock,)
             case Tree(kernels=KernelsTree() as kernels):
                 return (kernels.source,)
             case Tree(package=PackageTree() as package):

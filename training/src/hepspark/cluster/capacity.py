@@ -30,7 +30,7 @@ _SUFFIXES = {
     **{letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", 1)},
     **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)},
 }
-_OF_QUOTA = {
+RESOURCES = {
     "requests.cpu": "cpu",
     "limits.cpu": "cpu",
     "cpu": "cpu",
@@ -40,6 +40,7 @@ _OF_QUOTA = {
     "pods": "pods",
     "count/pods": "pods",
 }
+"""What each key of a quota is about."""
 _SCOPES_OF_EXECUTORS = {"NotBestEffort", "NotTerminating"}
 _OVER = ("Succeeded", "Failed")
 
@@ -103,7 +104,7 @@ def shortage(need: Need, quotas: Sequence[Quota], rooms: Sequence[Room] | None) 
     lacking, fitting = [], need.count
     for quota in quotas:
         for key, hard in quota.hard.items():
-            resource = _OF_QUOTA.get(key)
+            resource = RESOURCES.get(key)
             if resource is None:
                 continue
             each = need.of_one(resource, limit=key.startswith("limits."))
@@ -182,7 +183,7 @@ def quotas(cluster: Cluster, run: str | None, driver: str) -> list[Quota]:
         hard = {key: quantity(value) for key, value in (status.get("hard") or spec.get("hard") or {}).items()}
         used = {key: quantity(value) for key, value in (status.get("used") or {}).items()}
         zero = Decimal(0)
-        free = {key: hard[key] - used.get(key, zero) + returned.get(_OF_QUOTA.get(key, ""), zero) for key in hard}
+        free = {key: hard[key] - used.get(key, zero) + returned.get(RESOURCES.get(key, ""), zero) for key in hard}
         result.append(Quota(quota["metadata"]["name"], hard, free))
     return result
 

@@ -3,21 +3,14 @@
 from decimal import Decimal
 
 import pytest
-from hepspark_hub.flavors import profiles
+from hepspark_hub.flavors import allowed, profiles
 from hepspark_hub.room import Room, room
-from hepspark_hub.settings import Settings
 
+from hepspark.cluster import capacity
 from hepspark.cluster.capacity import Quota, quantity
+from tests.unit.hub_settings import SMALL, settings
 
-SMALL = {
-    "name": "small", "title": "Small", "cores": 1, "requested_cores": 0.5, "memory": "1Gi",
-    "executors": {"instances": 2},
-}  # fmt: skip
 LARGE = {**SMALL, "name": "large", "title": "Large", "requested_cores": 4, "memory": "16Gi", "groups": ["theory"]}
-BASE = {
-    "namespace": "physics", "image": "i:1", "storage": {"endpoint": "http://minio:9000"},
-    "workspace": {"bucket": "workspaces"},
-}  # fmt: skip
 
 
 def quota(**free):
@@ -25,25 +18,32 @@ def quota(**free):
     return Quota("q", amounts, amounts)
 
 
-def settings(*flavors):
-    return Settings.model_validate({**BASE, "flavors": flavors})
-
-
 def test_a_flavor_is_for_its_groups():
-    both = settings(SMALL, LARGE)
-    assert [each["slug"] for each in profiles(both, (), Room())] == ["small"]
-    assert [each["slug"] for each in profiles(both, ("theory", "x"), Room())] == ["small", "large"]
+    both = settings(flavors=[SMALL, LARGE])
+    assert [flavor.name for flavor in allowed(both, ())] == ["small"]
+    assert [flavor.name for flavor in allowed(both, ("theory", "x"))] == ["small", "large"]
 
 
 def test_what_is_free_is_told_and_what_does_not_fit():
     free = room([quota(requests_cpu="3500m", requests_memory="20Gi", limits_cpu="1")])
     assert free == Room(Decimal("3.5"), Decimal(20 * 2**30), None)
-    small, large = profiles(settings(SMALL, LARGE), ("theory",), free)
-    assert (
-        small["description"] == "1 cores, 1Gi; up to 2 executors of 1 cores and 1g each. Free now: 3.5 cores, 20.0 GiB"
+    small, large = profiles(settings(flavors=[SMALL, LARGE]).flavors, free)
+    assert small["description"] == (
+        "1 core, 1Gi; up to 2 executors of 1 core and 1g each. Free now: 3.5 cores, 20.0 GiB of your quota"
     )
-    assert large["description"].endswith("No room now: cores (free: 3.5 cores, 20.0 GiB)")
+    assert "No room now: your quota has too few cores left." in large["description"]
     assert (small["default"], large["default"]) == (True, False)
+
+
+def test_a_server_must_fit_on_one_node():
+    def nodes(*memory):
+        return [capacity.Room(f"w{n}", {"cpu": Decimal(8), "memory": quantity(m), "pods": Decimal(9)})
+                for n, m in enumerate(memory)]  # fmt: skip
+
+    large = settings(flavors=[LARGE]).flavors[0]
+    assert room([], nodes("15Gi", "15Gi")).lacks(large) == "no node has that much free"
+    assert room([], nodes("15Gi", "16Gi")).lacks(large) == ""
+    assert room([], nodes("15Gi", "16Gi")).told() == "16 cores, 31.0 GiB of the cluster"
 
 
 def test_the_narrowest_quota_counts_and_none_bounds_nothing():
@@ -54,4 +54,4 @@ def test_the_narrowest_quota_counts_and_none_bounds_nothing():
 
 def test_flavors_are_told_apart():
     with pytest.raises(ValueError, match="small is there twice"):
-        settings(SMALL, SMALL)
+        settings(flavors=[SMALL, SMALL])

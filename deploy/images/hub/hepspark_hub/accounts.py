@@ -10,7 +10,26 @@ import bcrypt
 from firstuseauthenticator import FirstUseAuthenticator
 from traitlets import Unicode
 
+from hepspark_hub.settings import SECRET
 from hepspark_hub.throttle import Throttle
+
+FIRST_PASSWORD = SECRET / "firstPassword"
+
+
+def configure(config: Any, administrator: str, folder: str) -> None:
+    """Set JupyterHub's authenticator.
+
+    Args:
+        config: Of traitlets.
+        administrator: Name of the first user, who adds the others.
+        folder: Where passwords are kept, hashed.
+    """
+    config.JupyterHub.authenticator_class = LocalAccounts
+    config.Authenticator.admin_users = {administrator}
+    config.Authenticator.allow_existing_users = True
+    config.FirstUseAuthenticator.dbm_path = f"{folder}/passwords.dbm"
+    config.LocalAccounts.administrator = administrator
+    config.LocalAccounts.first_password_file = str(FIRST_PASSWORD)
 
 
 class LocalAccounts(FirstUseAuthenticator):  # type: ignore[misc] # it ships no type information

@@ -7,16 +7,19 @@ from hepspark_hub.room import Room
 from hepspark_hub.settings import Flavor, Settings
 
 
-def profiles(settings: Settings, groups: Collection[str], free: Room) -> list[dict[str, Any]]:
+def allowed(settings: Settings, groups: Collection[str]) -> list[Flavor]:
+    """The flavors that a user of some groups may choose from."""
+    return [flavor for flavor in settings.flavors if not flavor.groups or set(flavor.groups) & set(groups)]
+
+
+def profiles(flavors: Collection[Flavor], free: Room) -> list[dict[str, Any]]:
     """The choices of a user, with what is free now; what has no room says so.
 
     Args:
-        settings: Of the hub.
-        groups: Of the user.
-        free: What the namespace has left.
+        flavors: That the user may choose from.
+        free: What is left.
     """
-    mine = [flavor for flavor in settings.flavors if not flavor.groups or set(flavor.groups) & set(groups)]
-    default = next((flavor.name for flavor in mine if not free.lacks(flavor)), None)
+    default = next((flavor.name for flavor in flavors if not free.lacks(flavor)), None)
     return [
         {
             "slug": flavor.name,
@@ -25,20 +28,21 @@ def profiles(settings: Settings, groups: Collection[str], free: Room) -> list[di
             "default": flavor.name == default,
             "kubespawner_override": override(flavor),
         }
-        for flavor in mine
+        for flavor in flavors
     ]
 
 
 def describe(flavor: Flavor, free: Room) -> str:
     """What a flavor gives, and what stands in its way now."""
     executors = flavor.executors
-    text = f"{flavor.cores:g} cores, {flavor.memory}"
+    text = f"{_counted(flavor.cores, 'core')}, {flavor.memory}"
     if executors.instances:
-        text += f"; up to {executors.instances} executors of {executors.cores} cores and {executors.memory} each"
-    lacking = free.lacks(flavor)
+        each = f"{_counted(executors.cores, 'core')} and {executors.memory}"
+        text += f"; up to {_counted(executors.instances, 'executor')} of {each} each"
+    lacking, told = free.lacks(flavor), free.told()
     if lacking:
-        return f"{text}. No room now: {lacking} (free: {free.told()})"
-    return f"{text}. Free now: {free.told()}" if free.told() else text
+        text += f". No room now: {lacking}"
+    return f"{text}. Free now: {told}" if told else text
 
 
 def override(flavor: Flavor) -> dict[str, Any]:
@@ -50,8 +54,14 @@ def override(flavor: Flavor) -> dict[str, Any]:
         "mem_limit": flavor.memory.removesuffix("i"),
         "mem_guarantee": flavor.memory.removesuffix("i"),
         "environment": {
+            "HEPSPARK_DRIVER_MEMORY": flavor.driver_memory,
             "HEPSPARK_EXECUTORS": str(executors.instances),
             "HEPSPARK_EXECUTOR_CORES": str(executors.cores),
             "HEPSPARK_EXECUTOR_MEMORY": executors.memory,
+            "HEPSPARK_EXECUTOR_CPU": f"{executors.requested_cores or executors.cores:g}",
         },
     }
+
+
+def _counted(number: float, thing: str) -> str:
+    return f"{number:g} {thing}{'s' * (number != 1)}"

@@ -1,9 +1,10 @@
-"""What is free in the namespace now: what its quotas leave, for the form that asks for a flavor."""
+"""What is free now: what a user's quota leaves and what the nodes have, for the form that asks for a flavor."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from hepspark.cluster import capacity
 from hepspark.cluster.capacity import RESOURCES, Quota, quantity
 from hepspark_hub.settings import Flavor
 
@@ -13,34 +14,55 @@ class Room:
     """What is left; None where nothing bounds it."""
 
     cores: Decimal | None = None
+    """Of the user's quota."""
     memory: Decimal | None = None
-    """In bytes."""
+    """Of the user's quota, in bytes."""
     pods: Decimal | None = None
+    """Of the user's quota."""
+    nodes: Sequence[capacity.Room] | None = None
+    """What each node has; None where nodes cannot be looked at."""
 
     def told(self) -> str:
         """In a few words, for people."""
-        parts = []
-        if self.cores is not None:
-            parts.append(f"{self.cores.normalize():f} cores")
-        if self.memory is not None:
-            parts.append(f"{self.memory / 2**30:.1f} GiB")
-        if self.pods is not None:
-            parts.append(f"{self.pods.normalize():f} pods")
-        return ", ".join(parts)
+        yours = _amounts(self.cores, self.memory, self.pods)
+        parts = [f"{yours} of your quota"] if yours else []
+        if self.nodes:
+            free = {key: sum((node.free[key] for node in self.nodes), Decimal(0)) for key in ("cpu", "memory")}
+            parts.append(f"{_amounts(free['cpu'], free['memory'], None)} of the cluster")
+        return "; ".join(parts)
 
     def lacks(self, flavor: Flavor) -> str:
         """What a server of a flavor would want beyond it; empty where it fits."""
-        wanted = {"cores": Decimal(str(flavor.requested_cores)), "memory": quantity(flavor.memory), "pods": Decimal(1)}
-        free = {"cores": self.cores, "memory": self.memory, "pods": self.pods}
-        return ", ".join(name for name, amount in wanted.items() if (left := free[name]) is not None and amount > left)
+        wanted = {"cpu": Decimal(str(flavor.requested_cores)), "memory": quantity(flavor.memory), "pods": Decimal(1)}
+        free = {"cpu": self.cores, "memory": self.memory, "pods": self.pods}
+        lacking = [name for name, amount in wanted.items() if (left := free[name]) is not None and amount > left]
+        if lacking:
+            named = {"cpu": "cores"}
+            return f"your quota has too few {' and '.join(named.get(name, name) for name in lacking)} left"
+        if self.nodes is not None and not any(
+            all(node.free[key] >= amount for key, amount in wanted.items()) for node in self.nodes
+        ):
+            return "no node has that much free"
+        return ""
 
 
-def room(quotas: Iterable[Quota]) -> Room:
-    """What the quotas of a namespace leave, the narrowest of them for each resource."""
+def room(quotas: Iterable[Quota], nodes: Sequence[capacity.Room] | None = None) -> Room:
+    """What the quotas of a namespace leave, the narrowest of them for each resource, and the nodes."""
     left: dict[str, Decimal] = {}
     for quota in quotas:
         for key, free in quota.free.items():
             resource = None if key.startswith("limits.") else RESOURCES.get(key)
             if resource:
                 left[resource] = max(min(left.get(resource, free), free), Decimal(0))
-    return Room(left.get("cpu"), left.get("memory"), left.get("pods"))
+    return Room(left.get("cpu"), left.get("memory"), left.get("pods"), nodes)
+
+
+def _amounts(cores: Decimal | None, memory: Decimal | None, pods: Decimal | None) -> str:
+    parts = []
+    if cores is not None:
+        parts.append(f"{float(max(cores, Decimal(0))):.3g} cores")
+    if memory is not None:
+        parts.append(f"{max(memory, Decimal(0)) / 2**30:.1f} GiB")
+    if pods is not None:
+        parts.append(f"{pods.normalize():f} pods")
+    return ", ".join(parts)

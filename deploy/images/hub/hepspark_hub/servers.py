@@ -2,31 +2,33 @@
 
 from typing import Any
 
+from hepspark_hub import namespaces
 from hepspark_hub.settings import Settings
 from hepspark_hub.workspace import prefix_of
 
 USER_ID = 185
 """Of the image; Spark's own images use it too."""
 HOME = "/home/user"
-DRIVER_PORT, BLOCK_PORT, PAGES_PORT = 7078, 7079, 4040
-CA_FILE = "/etc/hepspark-ca/ca.crt"
 
 
 def spawner(settings: Settings) -> dict[str, Any]:
     """Settings of KubeSpawner that all servers share, however large."""
+    servers = settings.servers
     volumes: list[dict[str, Any]] = [
         {"name": "home", "persistentVolumeClaim": {"claimName": "{pvc_name}"}},
         {"name": "tmp", "emptyDir": {}},
     ]
     mounts: list[dict[str, Any]] = [{"name": "home", "mountPath": HOME}, {"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
     if settings.storage.ca_config_map:
-        volumes.append({"name": "ca", "configMap": {"name": settings.storage.ca_config_map}})
-        mounts.append({"name": "ca", "mountPath": "/etc/hepspark-ca", "readOnly": True})
+        volumes.append({"name": "ca", "configMap": {"name": namespaces.CA_CONFIG_MAP}})
+        mounts.append({"name": "ca", "mountPath": str(namespaces.CA_FILE.parent), "readOnly": True})
     return {
-        "namespace": settings.namespace,
-        "image": settings.image,
-        "image_pull_policy": settings.pull_policy,
-        "cmd": ["/usr/bin/python3.11", "-m", "jupyterhub.singleuser"],
+        "enable_user_namespaces": True,
+        "user_namespace_template": namespaces.name_template(settings),
+        "image": servers.image,
+        "image_pull_policy": servers.pull_policy,
+        "cmd": ["python", "-m", "hepspark.notebook.server"],
+        "port": namespaces.SERVER_PORT,
         "default_url": "/lab",
         "notebook_dir": HOME,
         "working_dir": HOME,
@@ -42,17 +44,20 @@ def spawner(settings: Settings) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         # The kernel is the driver of its Spark, which makes executors.
-        "service_account": settings.driver_account,
+        "service_account": namespaces.DRIVER_ACCOUNT,
         "automount_service_account_token": True,
         "extra_labels": {"spark-role": "driver"},
+        "extra_pod_config": {"enableServiceLinks": False},
+        "node_selector": servers.node_selector,
+        "tolerations": list(servers.tolerations),
         "storage_pvc_ensure": True,
-        "storage_capacity": settings.volume,
-        "storage_class": settings.volume_class or None,
+        "storage_capacity": servers.volume,
+        "storage_class": servers.volume_class or None,
         "storage_access_modes": ["ReadWriteOnce"],
         "volumes": volumes,
         "volume_mounts": mounts,
         "environment": environment(settings),
-        "start_timeout": 300,
+        "start_timeout": servers.start_seconds,
         "delete_grace_period": 30,
     }
 
@@ -66,14 +71,17 @@ def environment(settings: Settings) -> dict[str, Any]:
         "HOME": HOME,
         "AWS_ENDPOINT_URL": storage.endpoint,
         "AWS_REGION": storage.region,
-        "HEPSPARK_IMAGE": settings.image,
-        "HEPSPARK_EXECUTOR_ACCOUNT": settings.executor_account,
+        "HEPSPARK_IMAGE": settings.servers.executor_image,
+        "HEPSPARK_PULL_POLICY": settings.servers.pull_policy,
+        "HEPSPARK_EXECUTOR_ACCOUNT": namespaces.EXECUTOR_ACCOUNT,
         "HEPSPARK_PATH_STYLE": str(storage.path_style).lower(),
         "HEPSPARK_PUBLIC": ",".join(workspace.public),
-        "HEPSPARK_WORKSPACE": lambda server: f"s3a://{workspace.bucket}/{prefix_of(server.user.name)}",
+        "HEPSPARK_WORKSPACE": lambda server: f"s3a://{workspace.bucket}/{prefix_of(server.user.name)}".rstrip("/"),
     }
-    if settings.history:
-        variables["HEPSPARK_HISTORY"] = settings.history
     if storage.ca_config_map:
-        variables |= {"HEPSPARK_CA_FILE": CA_FILE, "AWS_CA_BUNDLE": CA_FILE}
+        variables |= {
+            "HEPSPARK_CA_FILE": str(namespaces.CA_FILE),
+            "HEPSPARK_CA_CONFIG_MAP": namespaces.CA_CONFIG_MAP,
+            "AWS_CA_BUNDLE": str(namespaces.CA_FILE),
+        }
     return variables

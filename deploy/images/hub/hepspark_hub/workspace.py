@@ -20,6 +20,12 @@ def prefix_of(user: str) -> str:
     return f"{user}/" if plain and user.strip(".") else f"x-{user.encode().hex()}/"
 
 
+def key_of(user: str) -> str:
+    """The entry of a user in a Secret, whose keys may not have all characters that names may have."""
+    name = prefix_of(user).rstrip("/")
+    return f"x-{user.encode().hex()}" if "@" in name else name
+
+
 def session_policy(workspace: Workspace, user: str) -> str:
     """The rights of a user's server, as the store takes them: its own folder, and the public buckets to be read.
 

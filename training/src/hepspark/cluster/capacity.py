@@ -174,6 +174,11 @@ def quotas(cluster: Cluster, run: str | None, driver: str) -> list[Quota]:
         returned = _returned(cluster.objects("pods", f"{RUN_LABEL}={run}"), driver) if run and found else {}
     except ApiError:
         return []
+    return quotas_of(found, returned)
+
+
+def quotas_of(found: Sequence[Object], returned: Amounts | None = None) -> list[Quota]:
+    """What ResourceQuotas leave to executors, who get what is returned on top."""
     result = []
     for quota in found:
         spec, status = quota.get("spec") or {}, quota.get("status") or {}
@@ -183,7 +188,8 @@ def quotas(cluster: Cluster, run: str | None, driver: str) -> list[Quota]:
         hard = {key: quantity(value) for key, value in (status.get("hard") or spec.get("hard") or {}).items()}
         used = {key: quantity(value) for key, value in (status.get("used") or {}).items()}
         zero = Decimal(0)
-        free = {key: hard[key] - used.get(key, zero) + returned.get(RESOURCES.get(key, ""), zero) for key in hard}
+        given = {key: (returned or {}).get(RESOURCES.get(key, ""), zero) for key in hard}
+        free = {key: hard[key] - used.get(key, zero) + given[key] for key in hard}
         result.append(Quota(quota["metadata"]["name"], hard, free))
     return result
 
@@ -198,10 +204,14 @@ def rooms(cluster: Cluster, template: Object, run: str | None, driver: str) -> l
     spec = template.get("spec") or {}
     if spec.get("affinity") or spec.get("topologySpreadConstraints"):
         return None  # only the scheduler can tell
+    held = [pod for pod in pods if not (_is_of(pod, run) and pod["metadata"]["name"] != driver)]
+    return rooms_of(nodes, held, spec)
+
+
+def rooms_of(nodes: Sequence[Object], pods: Sequence[Object], spec: Object) -> list[Room]:
+    """What pods leave on each node that a pod of a spec may run on."""
     used: dict[str, dict[str, Decimal]] = {}
     for pod in pods:
-        if (pod["metadata"].get("labels") or {}).get(RUN_LABEL) == run and run and pod["metadata"]["name"] != driver:
-            continue
         here = used.setdefault(pod["spec"].get("nodeName") or "", dict.fromkeys(("cpu", "memory", "pods"), Decimal(0)))
         for resource, amount in requests_of(pod).items():
             here[resource] += amount
@@ -214,6 +224,10 @@ def rooms(cluster: Cluster, template: Object, run: str | None, driver: str) -> l
         free = {key: quantity(allocatable[key]) - taken.get(key, Decimal(0)) for key in ("cpu", "memory", "pods")}
         result.append(Room(name, free))
     return result
+
+
+def _is_of(pod: Object, run: str | None) -> bool:
+    return bool(run) and (pod["metadata"].get("labels") or {}).get(RUN_LABEL) == run
 
 
 def refusal(cluster: Cluster, config: SparkConfig, template: Object, run: str | None) -> str | None:

@@ -1,0 +1,77 @@
+"""The settings of JupyterHub and its parts, from ours."""
+
+import hashlib
+import os
+import sys
+from typing import Any
+
+from hepspark_hub import accounts, credentials, oidc, servers
+from hepspark_hub.namespaces import CA_FILE
+from hepspark_hub.settings import SECRET, Settings
+from hepspark_hub.spawning import Spawning
+
+PORT = 8081
+STATE = "/srv/hub"
+"""The hub's volume."""
+
+
+def configure(config: Any, settings: Settings) -> None:
+    """Set what the hub needs.
+
+    Args:
+        config: Of traitlets, as a configuration file gets it.
+        settings: Ours.
+    """
+    _network(config, settings)
+    _servers(config, settings)
+    _rights(config, settings)
+    if settings.oidc:
+        oidc.configure(config, settings.oidc)
+    else:
+        accounts.configure(config, settings.administrator, STATE)
+    if settings.servers.idle_minutes:
+        _cull(config, settings.servers.idle_minutes)
+
+
+def _network(config: Any, settings: Settings) -> None:
+    hub = config.JupyterHub
+    hub.hub_bind_url = f"http://:{PORT}"
+    # Servers are in other namespaces.
+    hub.hub_connect_url = f"http://{settings.hub}.{settings.namespace}.svc:{PORT}"
+    hub.db_url = os.environ.get("HUB_DATABASE") or f"sqlite:///{STATE}/hub.sqlite"
+    # Of one length, whatever an operator chose.
+    hub.cookie_secret = hashlib.sha256((SECRET / "cookieSecret").read_bytes()).digest()
+    # What runs goes on without the hub, and is found again by the next one.
+    hub.cleanup_servers = False
+    hub.cleanup_proxy = False
+    config.ConfigurableHTTPProxy.should_start = False
+    config.ConfigurableHTTPProxy.api_url = f"http://{settings.proxy}:8001"
+
+
+def _servers(config: Any, settings: Settings) -> None:
+    config.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
+    config.KubeSpawner.update(servers.spawner(settings))
+    hooks = Spawning(settings, CA_FILE.read_text() if settings.storage.ca_config_map else "")
+    config.KubeSpawner.profile_list = hooks.choices
+    config.KubeSpawner.pre_spawn_hook = hooks.prepare
+
+
+def _rights(config: Any, settings: Settings) -> None:
+    """Who may ask for the keys of a workspace: the server of its user, and the user."""
+    hub, scope = config.JupyterHub, credentials.SCOPE
+    hub.custom_scopes = {scope: {"description": "Get the keys of one's own workspace"}}
+    hub.load_roles = [
+        {"name": "user", "scopes": ["self", scope]},
+        {"name": "server", "scopes": ["users:activity!user", "access:servers!server", scope]},
+    ]
+    source = {"source": credentials.source_of(settings)}
+    hub.extra_handlers = [(credentials.PATH, credentials.CredentialsHandler, source)]
+
+
+def _cull(config: Any, minutes: int) -> None:
+    """Stop servers that nobody uses."""
+    name = "idle-culler"
+    command = [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={minutes * 60}"]
+    config.JupyterHub.services = [{"name": name, "command": command}]
+    scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
+    config.JupyterHub.load_roles.append({"name": name, "scopes": scopes, "services": [name]})

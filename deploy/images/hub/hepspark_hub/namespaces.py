@@ -1,0 +1,111 @@
+"""The namespace of each user: where the servers and executors of that user alone are, and what they may do there.
+
+Rights, quotas and network policies of Kubernetes are those of a namespace. Whoever may make pods in one can read all
+that lies in it: in a shared namespace a kernel, which makes its own executors, could read the files of everybody.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hepspark_hub.settings import Settings
+
+Object = dict[str, Any]
+
+OWNER_LABEL = "hepspark/hub"
+"""Its value is the namespace of the hub that made an object."""
+DRIVER_ACCOUNT, EXECUTOR_ACCOUNT = "spark-driver", "spark-executor"
+CA_CONFIG_MAP = "storage-ca"
+CA_FILE = Path("/etc/hepspark-ca/ca.crt")
+"""Of the store, in the pod of the hub and in those of servers."""
+SERVER_PORT, DRIVER_PORT, BLOCK_PORT = 8888, 7078, 7079
+
+
+def name_template(settings: Settings) -> str:
+    """Name of a user's namespace, as KubeSpawner completes it."""
+    return f"{settings.namespace}-{{username}}"
+
+
+def namespace(settings: Settings, name: str) -> Object:
+    """The namespace itself, for pods that pass the restricted Pod Security standard."""
+    labels = {OWNER_LABEL: settings.namespace, "pod-security.kubernetes.io/enforce": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def hub_rights(settings: Settings, name: str) -> Object:
+    """What lets the hub work in it: the hub has no rights in namespaces that it did not make."""
+    return _binding(settings, name, settings.hub, f"{settings.namespace}-{settings.hub}-servers", settings.namespace)
+
+
+def content(settings: Settings, name: str, authority: str) -> list[Object]:
+    """All that is in a user's namespace before the first pod.
+
+    Args:
+        settings: Of the hub.
+        name: Of the namespace.
+        authority: Certificate of the store's authority; empty where the images' own serve.
+    """
+    objects = [
+        _object("v1", "ServiceAccount", settings, name, account, automountServiceAccountToken=False)
+        for account in (DRIVER_ACCOUNT, EXECUTOR_ACCOUNT)
+    ]
+    objects.append(_binding(settings, name, DRIVER_ACCOUNT, f"{settings.namespace}-{settings.hub}-driver", name))
+    objects += _policies(settings, name)
+    if settings.servers.quota:
+        objects.append(_object("v1", "ResourceQuota", settings, name, "user", spec={"hard": settings.servers.quota}))
+    if authority:
+        objects.append(_object("v1", "ConfigMap", settings, name, CA_CONFIG_MAP, data={"ca.crt": authority}))
+    return objects
+
+
+def _policies(settings: Settings, name: str) -> list[Object]:
+    """Who may connect to what; a network that does not enforce policies ignores them."""
+    hub: list[Object] = [
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": settings.namespace}},
+            "podSelector": {"matchLabels": {"app.kubernetes.io/part-of": settings.hub}},
+        }
+    ]
+    own: list[Object] = [{"podSelector": {}}]
+    roles: dict[str, tuple[dict[str, str], list[tuple[list[Object], tuple[int, ...]]]]] = {
+        "server": ({"spark-role": "driver"}, [(hub, (SERVER_PORT,)), (own, (DRIVER_PORT, BLOCK_PORT))]),
+        "executor": ({"spark-role": "executor"}, [(own, (BLOCK_PORT,))]),
+    }
+    return [
+        _object(
+            "networking.k8s.io/v1",
+            "NetworkPolicy",
+            settings,
+            name,
+            role,
+            spec={
+                "podSelector": {"matchLabels": labels},
+                "policyTypes": ["Ingress"],
+                "ingress": [{"from": who, "ports": [{"port": port} for port in ports]} for who, ports in rules],
+            },
+        )
+        for role, (labels, rules) in roles.items()
+    ]
+
+
+def _binding(settings: Settings, name: str, account: str, role: str, of: str) -> Object:
+    return _object(
+        "rbac.authorization.k8s.io/v1",
+        "RoleBinding",
+        settings,
+        name,
+        account,
+        roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        subjects=[{"kind": "ServiceAccount", "name": account, "namespace": of}],
+    )
+
+
+def _object(version: str, kind: str, settings: Settings, namespace: str, name: str, **rest: Any) -> Object:
+    labels = {OWNER_LABEL: settings.namespace}
+    meta = {"name": name, "namespace": namespace, "labels": labels}
+    return {"apiVersion": version, "kind": kind, "metadata": meta, **rest}
+
+
+def is_ours(settings: Settings, found: Mapping[str, Any]) -> bool:
+    """Whether this hub made a namespace."""
+    return (found["metadata"].get("labels") or {}).get(OWNER_LABEL) == settings.namespace

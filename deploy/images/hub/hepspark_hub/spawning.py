@@ -1,0 +1,101 @@
+"""What happens before a server's pod is made: its flavor is looked at, and its user's namespace is brought about."""
+
+import asyncio
+from typing import Any
+
+from kubernetes_asyncio.client import ApiClient
+from kubernetes_asyncio.client.rest import ApiException
+from tornado.web import HTTPError
+
+from hepspark.cluster.capacity import quotas_of, rooms_of
+from hepspark_hub import kube, namespaces
+from hepspark_hub.flavors import allowed, profiles
+from hepspark_hub.room import Room, room
+from hepspark_hub.settings import Settings
+
+_RIGHTS_SECONDS = 10.0
+"""Until the API server knows of new rights; it does within a blink."""
+
+
+class Spawning:
+    """KubeSpawner's hooks.
+
+    Args:
+        settings: Of the hub.
+        authority: Certificate of the store's authority; empty where there is none of its own.
+    """
+
+    def __init__(self, settings: Settings, authority: str) -> None:
+        self._settings, self._authority = settings, authority
+
+    async def choices(self, spawner: Any) -> list[dict[str, Any]]:
+        """The profiles that a user may choose from, with what is free."""
+        flavors = allowed(self._settings, _groups(spawner))
+        if not flavors:
+            raise HTTPError(403, f"no flavor is for {spawner.user.name}: ask an administrator for a group that has one")
+        return profiles(flavors, await self._room(spawner))
+
+    async def prepare(self, spawner: Any) -> None:
+        """Refuse a server that has no room, and bring about the namespace of its user."""
+        chosen = spawner.user_options.get("profile", "")
+        flavors = allowed(self._settings, _groups(spawner))
+        flavor = next((each for each in flavors if each.name == chosen), None)
+        if flavor:
+            free = await self._room(spawner)
+            if lacking := free.lacks(flavor):
+                raise HTTPError(
+                    409, f"There is no room for {flavor.title}: {lacking} (free: {free.told()}). Choose a smaller one."
+                )
+        await self._bring_namespace(_api(spawner), spawner.namespace)
+
+    async def _bring_namespace(self, api: ApiClient, name: str) -> None:
+        settings = self._settings
+        found = await kube.read(api, f"/api/v1/namespaces/{name}")
+        if found and not namespaces.is_ours(settings, found):
+            raise HTTPError(500, f"namespace {name} is not of this hub: remove it, or give the hub another namespace")
+        await kube.apply(api, namespaces.namespace(settings, name))
+        await kube.apply(api, namespaces.hub_rights(settings, name))
+        first, *others = namespaces.content(settings, name, self._authority)
+        await _as_soon_as_allowed(api, first)
+        await asyncio.gather(*(kube.apply(api, each) for each in others))
+
+    async def _room(self, spawner: Any) -> Room:
+        """What is free; nothing is told of what cannot be looked at."""
+        api = _api(spawner)
+        nodes = None
+        try:
+            found, pods = await asyncio.gather(
+                kube.objects(api, "/api/v1/nodes"),
+                kube.objects(api, "/api/v1/pods", fieldSelector="status.phase!=Succeeded,status.phase!=Failed"),
+            )
+            servers = self._settings.servers
+            spec = {"nodeSelector": servers.node_selector, "tolerations": list(servers.tolerations)}
+            nodes = rooms_of(found, pods, spec)
+            quotas = await kube.objects(api, f"/api/v1/namespaces/{spawner.namespace}/resourcequotas")
+        except ApiException as error:
+            if error.status not in (403, 404):
+                raise
+            quotas = []
+        if not quotas and self._settings.servers.quota:  # before the first server
+            quotas = [{"metadata": {"name": "user"}, "spec": {"hard": self._settings.servers.quota}}]
+        return room(quotas_of(quotas), nodes)
+
+
+async def _as_soon_as_allowed(api: ApiClient, manifest: kube.Object) -> None:
+    """Apply where the right to do so was only just given."""
+    end = asyncio.get_running_loop().time() + _RIGHTS_SECONDS
+    while True:
+        try:
+            return await kube.apply(api, manifest)
+        except ApiException as error:
+            if error.status != 403 or asyncio.get_running_loop().time() > end:
+                raise
+        await asyncio.sleep(0.05)
+
+
+def _groups(spawner: Any) -> list[str]:
+    return [group.name for group in spawner.user.groups]
+
+
+def _api(spawner: Any) -> ApiClient:
+    return spawner.api.api_client

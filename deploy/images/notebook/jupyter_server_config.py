@@ -1,0 +1,18 @@
+"""JupyterLab of a user's server: what it shows beside notebooks, and when it lets kernels go."""
+
+from typing import Any
+
+config: Any = get_config()  # type: ignore[name-defined] # noqa: F821
+
+# Spark's pages, behind the hub's sign-in. The name is part of their address, which must not contain "proxy": the pages
+# take that for a proxy of Spark's own.
+config.ServerProxy.servers = {
+    "sparkui": {
+        "port": 4040,
+        "absolute_url": False,
+        "launcher_entry": {"enabled": False},
+    }
+}
+# Executors leave with their kernel. One that computes is not idle, nor is one whose page is open.
+config.MappingKernelManager.cull_idle_timeout = 3600
+config.MappingKernelManager.cull_interval = 60

@@ -48,4 +48,4 @@ def _credentials() -> str:
     if not keys:
         raise InputError(f"this server has no credentials for the store; {_REMEDY}")
     kind = "temporary, renewed before they expire" if keys.token else "permanent"
-    return f"{kind} (key {keys.access_key[:4]}…)"
+    return f"{kind} (key {str(keys.access_key)[:4]}…)"

@@ -9,10 +9,8 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
-from matplotlib.lines import Line2D
+from matplotlib.image import imread, imsave
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from hepspark.errors import InputError
@@ -55,7 +53,7 @@ class Picture:
         """The picture as a PNG file."""
         with styled():
             drawn = [_pixels(figure) for figure in self.figures]
-        blank = np.full_like(drawn[0], 255)
+        blank = np.ones_like(drawn[0])
         drawn += [blank] * (-len(drawn) % self.columns)
         rows = [np.hstack(drawn[start : start + self.columns]) for start in range(0, len(drawn), self.columns)]
         stream = io.BytesIO()
@@ -154,14 +152,12 @@ def speeds(models: Mapping[str, Model]) -> Picture:
     return Picture("Training speed by epoch", (figure,))
 
 
-def _pixels(figure: Figure) -> npt.NDArray[np.uint8]:
-    """Shape (height, width, 4)."""
-    canvas, dpi = FigureCanvasAgg(figure), figure.dpi
-    figure.dpi = _WIDTH * _SHARPNESS
-    canvas.draw()
-    drawn = np.array(canvas.buffer_rgba(), dtype=np.uint8)
-    figure.dpi = dpi
-    return drawn
+def _pixels(figure: Figure) -> npt.NDArray[np.float32]:
+    """Shape (height, width, 4), from 0 to 1."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=_WIDTH * _SHARPNESS)
+    stream.seek(0)
+    return np.asarray(imread(stream, format="png"), dtype=np.float32)
 
 
 def _columns(events: Events) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
@@ -179,8 +175,9 @@ def _legend(beside: Figure) -> Figure:
     """The classes, in a panel as large as another figure."""
     figure, axes = small_panel(beside.get_figwidth(), beside.get_figheight())
     axes.set_axis_off()
-    lines = [Line2D([], [], color=COLOURS[name], linestyle=LINES[name], label=title(name)) for name in CLASSES]
-    axes.legend(handles=lines, loc="center", fontsize=13, handlelength=3)
+    for name in CLASSES:
+        axes.plot([], [], color=COLOURS[name], linestyle=LINES[name], label=title(name))
+    axes.legend(loc="center", fontsize=13, handlelength=3)
     return figure
 
 

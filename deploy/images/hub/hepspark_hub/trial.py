@@ -3,8 +3,8 @@
     python -m hepspark_hub.trial NAME [--flavor FLAVOR] [--code CODE] [--keep]
 
 For `make verify`, which runs it in the hub's pod. The user is made, and removed again; the namespace stays, since the
-hub has no right to remove one. Prints a JSON object with the seconds of each step and what the cell printed. Ends with 1
-where a step failed, which it names.
+hub has no right to remove one. Prints a JSON object with the seconds of each step and what the cell printed. Ends with
+1 where a step failed, which it names.
 """
 
 import argparse

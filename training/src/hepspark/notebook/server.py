@@ -4,14 +4,14 @@ import os
 import sys
 from pathlib import Path
 
-from hepspark.notebook import workspace
+from hepspark.notebook.workspace import main as copy_notebooks
 
 NOTEBOOKS = "/usr/local/share/hepspark/notebooks"
 
 
 def main() -> int:
     """Become JupyterHub's single-user server; returns only where that is not possible."""
-    workspace.main([NOTEBOOKS, str(Path.home())])
+    copy_notebooks([NOTEBOOKS, str(Path.home())])
     program = [sys.executable, "-m", "jupyterhub.singleuser", *sys.argv[1:]]
     return os.execv(program[0], program)  # noqa: S606
 

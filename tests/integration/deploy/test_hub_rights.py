@@ -213,7 +213,7 @@ def test_the_hub_has_no_right_that_it_does_not_use(servers, chart):
         for verb in {one["verb"], "create" if one["responseStatus"]["code"] == 201 else one["verb"]}
     }
     rights = granted(chart, "physics-jupyterhub-hub") | granted(chart, "physics-jupyterhub-hub-servers")
-    # One is asked for by nobody but looked at, and KubeSpawner reads a volume where a quota refuses it a new one.
+    # The first is looked at when the hub gives rights, the second where a quota refuses a volume that may be there.
     assert rights - used == {("clusterroles", "bind"), ("persistentvolumeclaims", "get")}
     assert used <= rights
 

@@ -1,4 +1,4 @@
-"""The program of the jupyterhub chart's `helm test`, against what answers as JupyterHub does and against what does not."""
+"""The program of the jupyterhub chart's `helm test`, before what answers as JupyterHub does and what does not."""
 
 import subprocess
 import sys

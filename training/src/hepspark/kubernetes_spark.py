@@ -161,14 +161,21 @@ def _event_log(url: str, storage: StorageConfig) -> dict[str, str]:
         "spark.eventLog.rolling.enabled": "true",
         "spark.eventLog.rolling.maxFileSize": "10m",
     }
-    if "://" not in url:
-        return settings
+    if "://" in url:
+        settings |= {f"spark.hadoop.fs.s3a.{name}": value for name, value in s3a(storage).items()}
+    return settings
+
+
+def s3a(storage: StorageConfig) -> dict[str, str]:
+    """How Spark itself reaches S3: properties below spark.hadoop.fs.s3a."""
     endpoint = storage.endpoint or os.environ.get("AWS_ENDPOINT_URL")
     region = storage.region or os.environ.get("AWS_REGION") or "us-east-1"
-    s3a = {
+    settings = {
         "endpoint.region": region,
         "path.style.access": str(storage.path_style).lower(),
-        "aws.credentials.provider": "com.amazonaws.auth.EnvironmentVariableCredentialsProvider",
+        # As for everything else: variables, or the program or file that the usual AWS files name.
+        "aws.credentials.provider": "com.amazonaws.auth.EnvironmentVariableCredentialsProvider,"
+        "com.amazonaws.auth.profile.ProfileCredentialsProvider",
         "connection.timeout": str(round(storage.read_timeout * 1000)),
         "connection.establish.timeout": str(round(storage.connect_timeout * 1000)),
         "attempts.maximum": str(storage.attempts),
@@ -177,8 +184,8 @@ def _event_log(url: str, storage: StorageConfig) -> dict[str, str]:
         "directory.marker.retention": "keep",
     }
     if endpoint:
-        s3a |= {
+        settings |= {
             "endpoint": endpoint,
             "connection.ssl.enabled": str(not endpoint.startswith("http://")).lower(),
         }
-    return settings | {f"spark.hadoop.fs.s3a.{name}": value for name, value in s3a.items()}
+    return settings

@@ -27,12 +27,18 @@ def shared_session(config: Config, supervision: Supervision, *, bigdl: bool) -> 
 
     See `spark_session` for the arguments and what is raised.
     """
-    with spark_session(config, supervision, bigdl=bigdl) as context:
-        token = _SHARED.set(context)
-        try:
-            yield
-        finally:
-            _SHARED.reset(token)
+    with spark_session(config, supervision, bigdl=bigdl) as context, sharing(context):
+        yield
+
+
+@contextmanager
+def sharing(context: "SparkContext") -> Iterator[None]:
+    """Have the steps inside work on a Spark that runs, and leave it running."""
+    token = _SHARED.set(context)
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from hepspark.supervision import quieten_py4j
 
 if TYPE_CHECKING:
     from pyspark import RDD, SparkConf, SparkContext
+    from pyspark.sql import SparkSession
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -145,6 +146,18 @@ def _java_is_quiet() -> Iterator[None]:
         os.dup2(ours, 1)
         os.close(ours)
         os.close(nowhere)
+
+
+def is_running(context: "SparkContext") -> bool:
+    """Whether a Spark was not stopped."""
+    return context._jsc is not None
+
+
+def sql_session(context: "SparkContext") -> "SparkSession":
+    """The session of a Spark, for SQL and data frames."""
+    from pyspark.sql import SparkSession
+
+    return SparkSession(context)
 
 
 def registered_executors(context: "SparkContext") -> int:

@@ -1,6 +1,6 @@
 """The configuration: its models, and how a file and overrides become one."""
 
-from hepspark.config.load import given, load, schema
+from hepspark.config.load import checked, given, load, schema
 from hepspark.config.models import (
     BalanceConfig,
     Config,
@@ -31,6 +31,7 @@ __all__ = [
     "SparkConfig",
     "StorageConfig",
     "TrainConfig",
+    "checked",
     "given",
     "load",
     "schema",

@@ -1,7 +1,7 @@
 """A YAML file and `key=value` overrides become one checked configuration."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
@@ -27,10 +27,22 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     data = _read(path) if path else {}
     for override in overrides:
         _apply(data, override)
+    return checked(data, str(path) if path else "configuration")
+
+
+def checked(data: Mapping[str, Any], source: str) -> Config:
+    """The configuration of sections.
+
+    Args:
+        data: Sections with their keys.
+        source: Where they come from, for the message.
+
+    Raises:
+        InputError: a key or value is wrong; all mistakes are named at once.
+    """
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        source = str(path) if path else "configuration"
         lines = [_explain(e) for e in error.errors(include_url=False)]
         raise InputError(f"{source}: " + "\n  ".join(lines)) from error
 

@@ -1,0 +1,47 @@
+"""What a notebook imports: a Spark of one line, the steps on it, and the places where data lies.
+
+    from hepspark import notebook as hep
+    spark = hep.session(executors=2)
+
+On a facility the executors are pods of the cluster; elsewhere the cores of this machine do the work, by the same calls.
+Only what is used is imported, so that the import is instant.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hepspark.notebook.application import scale, session, stop, ui
+    from hepspark.notebook.places import public, sample, workspace
+    from hepspark.notebook.steps import evaluate, ingest, predict, train
+
+__all__ = [
+    "evaluate",
+    "ingest",
+    "predict",
+    "public",
+    "sample",
+    "scale",
+    "session",
+    "stop",
+    "train",
+    "ui",
+    "workspace",
+]
+
+_MODULES = {
+    "application": ("scale", "session", "stop", "ui"),
+    "places": ("public", "sample", "workspace"),
+    "steps": ("evaluate", "ingest", "predict", "train"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -49,7 +49,7 @@ def session(
     memory: str | None = None,
     conf: Mapping[str, Any] | None = None,
 ) -> "SparkSession":
-    """Spark, ready with all its executors; the same one as long as the same is asked for.
+    """Spark, ready with all its executors; the same one as long as the same, or nothing, is asked for.
 
     Args:
         executors: How many; 1 where it is left out. More or fewer than before are reached without a restart.
@@ -63,6 +63,8 @@ def session(
         RunError: the executors did not start in time.
     """
     global _open, _starting
+    if _open and is_running(_open.context) and (executors, cores, memory, conf) == (None,) * 4:
+        return _open.spark
     config = fitting(settings.configuration(facility(), executors, cores, memory, conf))
     if _open and not is_running(_open.context):
         stop()  # only what is left of it, as it was stopped by hand
@@ -73,10 +75,10 @@ def session(
     if _open:
         say("Spark starts again, because other settings are asked for; what it had cached is gone")
         stop()
+    check_ports(config.spark)
     if config.spark.on_kubernetes:
-        _check_ports(config.spark, driver_pod().ip)
         template.write()
-        _ending.callback(template.path().unlink)
+        _ending.callback(template.path().unlink, missing_ok=True)
     _starting = True
     try:
         context = _ending.enter_context(spark_session(config, UNSUPERVISED, bigdl=True))
@@ -97,18 +99,21 @@ def is_starting() -> bool:
     return _starting
 
 
-def _check_ports(spark: SparkConfig, address: str) -> None:
-    """Refuse a second Spark in one server: other ports than these are closed to executors.
+def check_ports(spark: SparkConfig) -> None:
+    """Refuse a second Spark in one server: only the ports that are named reach it.
 
     Raises:
-        InputError: a port is in use.
+        InputError: one of them is in use.
     """
-    ports = (spark.kubernetes.driver_port, spark.kubernetes.block_manager_port)
-    for place, port in (*((address, port) for port in ports), (_LOOPBACK, int(spark.conf["spark.ui.port"]))):
+    wanted = [(_LOOPBACK, int(spark.conf["spark.ui.port"]))] if "spark.ui.port" in spark.conf else []
+    if spark.on_kubernetes:
+        address, own = driver_pod().ip, spark.kubernetes
+        wanted += [(address, own.driver_port), (address, own.block_manager_port)]
+    for address, port in wanted:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that end are no hindrance
             try:
-                probe.bind((place, port))
+                probe.bind((address, port))
             except OSError as error:
                 raise InputError(
                     f"port {port} is in use: another notebook of this server has a Spark, and there can be one at a "

@@ -65,8 +65,10 @@ def _hand_over(module: ModuleType) -> None:
 
     def get_or_create(cls: Any, conf: Any = None) -> Any:
         from hepspark.notebook import application
+        from hepspark.spark import is_running
 
-        if cls._active_spark_context is None and not application.is_starting():
+        active = cls._active_spark_context
+        if not application.is_starting() and not (active and is_running(active)):
             application.session(conf=dict(conf.getAll()) if conf else None)
             return cls._active_spark_context
         return get(conf)

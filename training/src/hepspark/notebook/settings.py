@@ -103,16 +103,8 @@ def _on_executors(given: dict[str, str], count: int, place: Facility, reach: Map
         "event_log": place.history or None,
     }
     own = {name: value for name, value in given.items() if name not in (_INSTANCES, _CORES, _CORES_MAX, _MEMORY)}
-    pages = {
-        # The pages of Spark reach the browser through the hub, which asks who looks at them.
-        "spark.ui.proxyBase": f"{place.prefix}sparkui",
-        "spark.ui.proxyRedirectUri": "/",
-        "spark.ui.port": "4040",
-        # Other ports than ours are closed, so that another one would be of no use.
-        "spark.port.maxRetries": "0",
-        "spark.kubernetes.container.image.pullPolicy": place.pull_policy,
-    }
-    return _checked(spark, {**reach, **_PAGES, **pages, **own})
+    of_pods = {"spark.kubernetes.container.image.pullPolicy": place.pull_policy}
+    return _checked(spark, {**reach, **_pages(place), **of_pods, **own})
 
 
 def _on_this_machine(given: dict[str, str], place: Facility | None, reach: Mapping[str, str]) -> Config:
@@ -121,10 +113,23 @@ def _on_this_machine(given: dict[str, str], place: Facility | None, reach: Mappi
         spark["driver_memory"] = given.pop(_DRIVER_MEMORY, place.driver_memory if place else "")
     if spark["master"].startswith("local"):
         given = {name: value for name, value in given.items() if name not in (_INSTANCES, _CORES, _CORES_MAX, _MEMORY)}
-    return _checked(spark, {**reach, **_PAGES, **given})
+    return _checked(spark, {**reach, **_pages(place), **given})
 
 
-_PAGES = {"spark.ui.enabled": "true"}
+def _pages(place: Facility | None) -> dict[str, str]:
+    """Spark's pages, which on a facility reach the browser through the hub: it asks who looks at them."""
+    if place is None:
+        return {"spark.ui.enabled": "true"}
+    return {
+        "spark.ui.enabled": "true",
+        "spark.ui.proxyBase": f"{place.prefix}sparkui",
+        "spark.ui.proxyRedirectUri": "/",
+        "spark.ui.port": "4040",
+        # All other ports are closed, so that another one would be of no use.
+        "spark.port.maxRetries": "0",
+    }
+
+
 _LARGER = "take less, or stop this server and choose a larger one (File, Hub Control Panel)"
 
 

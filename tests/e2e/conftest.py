@@ -1,4 +1,7 @@
-"""One lab for all tests of a module; it is gone when they end, however they end."""
+"""One lab for all tests of a module, or of modules that go on where another ended; it is gone when they end."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -6,19 +9,39 @@ from tests.e2e.facility import Facility
 from tests.e2e.runs import Platform
 
 
-@pytest.fixture(scope="module")
-def facility(request, tmp_path_factory):
-    made = Facility(tmp_path_factory.mktemp("facility"), **getattr(request.module, "FACILITY", {}))
-    made.hosts("down")  # of a run that was killed
-    try:
-        up = made.make("lab")
+@pytest.fixture(scope="session")
+def lab_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Any], Facility]]:
+    """The lab that a module asks for; the one before is taken away, unless the module goes on with it."""
+    made: list[Facility] = []
+
+    def down() -> None:
+        while made:
+            ended = made.pop().make("lab-down")
+            assert ended.code == 0, ended.text
+
+    def of(module: Any) -> Facility:
+        wanted = getattr(module, "FACILITY", {})
+        if made and getattr(module, "GOES_ON", False) and all(getattr(made[0], key) == wanted[key] for key in wanted):
+            return made[0]
+        down()
+        facility = Facility(tmp_path_factory.mktemp("facility"), **wanted)
+        facility.hosts("down")  # of a run that was killed
+        made.append(facility)
+        up = facility.make("lab")
         assert up.code == 0, up.text
-        yield made
+        return facility
+
+    try:
+        yield of
     finally:
-        down = made.make("lab-down")
-        assert down.code == 0, down.text
+        down()
 
 
 @pytest.fixture(scope="module")
-def platform(facility):
+def facility(request: pytest.FixtureRequest, lab_of: Callable[[Any], Facility]) -> Facility:
+    return lab_of(request.module)
+
+
+@pytest.fixture(scope="module")
+def platform(facility: Facility) -> Platform:
     return Platform(facility)

@@ -1,0 +1,106 @@
+"""A physicist's day: signs in, trains on executors of the cluster, takes more of them, and goes home.
+
+The tests are one story, told in order: each begins with what the one before left.
+"""
+
+import base64
+import json
+import re
+
+import nbformat.v4
+import pytest
+
+from tests.e2e.browser import Physicist, chromium, pictures_of, text_of
+from tests.e2e.facility import REPOSITORY, ROOMY
+from tests.e2e.runs import until
+
+pytestmark = pytest.mark.timeout(900)
+
+FACILITY = {"lab": ROOMY, "platform": True}
+GOES_ON = True
+"""On the lab of the platform's tests, where these are run after them."""
+HUB, USER, PORT = "hepspark-hub", "admin", 30080
+HLF = "HLF classifier.ipynb"
+BY_HAND = """
+from pyspark.sql import SparkSession
+spark = (SparkSession.builder
+    .config("spark.executor.instances", 1)
+    .config("spark.executor.cores", 1)
+    .config("spark.cores.max", 1)
+    .getOrCreate())
+print("sum", spark.range(1000).selectExpr("sum(id)").collect()[0][0])
+print("executors", spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1)
+spark.stop()
+"""
+
+
+@pytest.fixture(scope="module")
+def hub(facility):
+    """The hub of a facility, with its address."""
+    if not facility.kubeconfig.exists():
+        deployed = facility.make("deploy")
+        assert deployed.code == 0, deployed.text
+    node = json.loads(facility.kubectl("get", "node", "cp1", "--output", "json"))
+    address = next(a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP")
+    return f"http://{address}:{PORT}"
+
+
+@pytest.fixture(scope="module")
+def physicist(hub):
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        yield Physicist(USER, page, hub, REPOSITORY / "out" / "pictures")
+
+
+def pods(facility, selector):
+    return json.loads(
+        facility.kubectl("--namespace", f"{HUB}-{USER}", "get", "pods", "--selector", selector, "--output", "json")
+    )["items"]
+
+
+def test_the_first_password_signs_in(facility, physicist):
+    secret = json.loads(facility.kubectl("--namespace", HUB, "get", "secret", "hub", "--output", "json"))["data"]
+    physicist.sign_in(base64.b64decode(secret["firstPassword"]).decode())
+
+
+def test_a_flavor_without_room_says_so(physicist):
+    physicist.page.goto(f"{physicist.hub}/hub/spawn")
+    assert "no node has that much free" in physicist.page.get_by_text("No room now").inner_text()
+
+
+def test_jupyterlab_starts(physicist):
+    physicist.start("Small")
+    physicist.picture("jupyterlab")
+
+
+def test_the_hlf_notebook_runs_to_its_end(physicist):
+    cells = physicist.run(HLF, 420)
+    said = text_of(cells)
+    assert "1 executor" in said
+    assert "2 executors" in said
+    assert float(re.search(r"AUC: \{'ttbar': ([0-9.]+)", said)[1]) > 0.9, said
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures_of(cells))
+    assert len(pictures_of(cells)) >= 4
+    physicist.page.get_by_text("ROC", exact=False).first.scroll_into_view_if_needed()
+    physicist.picture("notebook")
+
+
+def test_settings_by_hand_work_too(physicist, tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(BY_HAND)])
+    (tmp_path / "by-hand.ipynb").write_text(nbformat.writes(notebook))
+    physicist.upload(tmp_path / "by-hand.ipynb")
+    said = text_of(physicist.run("by-hand.ipynb", 120))
+    assert "sum 499500" in said
+    assert "executors 1" in said
+
+
+def test_nothing_is_left_when_the_server_is_stopped(facility, physicist):
+    (server,) = pods(facility, "component=singleuser-server")
+    environment = {each["name"]: each.get("value") for each in server["spec"]["containers"][0]["env"]}
+    keys = f"{environment['JUPYTERHUB_API_URL']}/hepspark/credentials"
+    headers = {"Authorization": f"token {environment['JUPYTERHUB_API_TOKEN']}"}
+    outside = f"{physicist.hub}/hub/api{keys.partition('/hub/api')[2]}"
+    assert physicist.page.request.get(outside, headers=headers).ok
+    physicist.stop()
+    until(lambda: not pods(facility, ""), "its pods are gone", 60)
+    assert physicist.page.request.get(outside, headers=headers).status == 403

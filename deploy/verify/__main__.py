@@ -37,6 +37,9 @@ def main(
     platform: Annotated[
         str | None, typer.Option(help="Namespace of the platform, where a classifier is trained; none if not given.")
     ] = None,
+    hub: Annotated[
+        str | None, typer.Option(help="Namespace of JupyterHub, where a server is started; none if not given.")
+    ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that each thing is waited for.")] = 45,
     output: Annotated[Output, typer.Option(help="A table for people, or JSON.")] = Output.table,
 ) -> None:
@@ -51,7 +54,7 @@ def main(
 
     signal.signal(signal.SIGTERM, _terminated)
     cluster = connect(file, kubectl)
-    results = verify(cluster, f"{registry}/{image or _busybox()}", timeout, _tell, platform)
+    results = verify(cluster, f"{registry}/{image or _busybox()}", timeout, _tell, platform, hub)
     if output is Output.json:
         sys.stdout.write(as_json(results, cluster.kubectl) + "\n")
     else:

@@ -14,12 +14,18 @@ from deploy.errors import DeployError
 from deploy.verify import checks
 from deploy.verify.checks import Agents, Run
 from deploy.verify.cluster import Cluster, Wait, throw_away_namespace
+from deploy.verify.notebooks import notebooks
 from deploy.verify.results import Finding, Result
 from deploy.verify.training import training
 
 
 def verify(
-    cluster: Cluster, image: str, seconds: float, tell: Callable[[str], None], platform: str | None = None
+    cluster: Cluster,
+    image: str,
+    seconds: float,
+    tell: Callable[[str], None],
+    platform: str | None = None,
+    hub: str | None = None,
 ) -> list[Result]:
     """Run every check; everything made for them is removed again, also when interrupted.
 
@@ -29,18 +35,19 @@ def verify(
         seconds: How long each thing is waited for.
         tell: Is called with what a user should know beside the results.
         platform: Namespace of the platform, which is checked too.
+        hub: Namespace of JupyterHub, likewise.
     """
     stop = threading.Event()
     with throw_away_namespace(cluster, tell) as namespace, ThreadPoolExecutor(max_workers=8) as pool:
         try:
-            return _checked(Run(cluster, namespace, image, Wait(seconds, stop)), pool, platform)
+            return _checked(Run(cluster, namespace, image, Wait(seconds, stop)), pool, platform, hub)
         finally:
             # Nothing to stop, unless this was interrupted: then the threads must end before the namespace goes.
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _checked(run: Run, pool: ThreadPoolExecutor, platform: str | None) -> list[Result]:
+def _checked(run: Run, pool: ThreadPoolExecutor, platform: str | None, hub: str | None) -> list[Result]:
     at_once = {
         "nodes": checks.nodes,
         "system pods": checks.system_pods,
@@ -66,11 +73,13 @@ def _checked(run: Run, pool: ThreadPoolExecutor, platform: str | None) -> list[R
         before = starting if name == "image" else 0.0
         running[name] = pool.submit(timed, name, partial(check, run, agents), before)
     order = ["nodes", "system pods", "image", "dns", "pod to pod", "service", "volume", "metrics"]
-    if platform:
-        # After the others, whose answers would wait for it on a small cluster.
-        wait_for(running.values())
-        running["training"] = pool.submit(timed, "training", partial(training, run.cluster, platform, run.wait))
-        order.append("training")
+    of_platform = {"training": (training, platform), "notebooks": (notebooks, hub)}
+    for name, (use, namespace) in of_platform.items():
+        if namespace:
+            # After the others, whose answers would wait for it on a small cluster.
+            wait_for(running.values())
+            running[name] = pool.submit(timed, name, partial(use, run.cluster, namespace, run.wait))
+            order.append(name)
     return [running[name].result() for name in order]
 
 

@@ -151,7 +151,7 @@ def buckets(s3: StorageConfig) -> Iterator[None]:
         ),
         (
             {"storage_backend": "minio", "chart_values": {"sparks": {}}},
-            "chart_values names sparks: it takes minio, spark, training",
+            "chart_values names sparks: it takes minio, spark, training, jupyterhub",
         ),
     ],
 )

@@ -11,29 +11,42 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hepspark.notebook.about import about
     from hepspark.notebook.application import scale, session, stop, ui
-    from hepspark.notebook.places import public, sample, workspace
+    from hepspark.notebook.files import ls, upload
+    from hepspark.notebook.places import public, sample, sample_root, workspace
+    from hepspark.notebook.results import load_metrics, load_model
     from hepspark.notebook.steps import evaluate, ingest, predict, train
 
 __all__ = [
+    "about",
     "evaluate",
     "ingest",
+    "load_metrics",
+    "load_model",
+    "ls",
     "predict",
     "public",
     "sample",
+    "sample_root",
     "scale",
     "session",
     "stop",
     "train",
     "ui",
+    "upload",
     "workspace",
 ]
 
 _MODULES = {
+    "about": ("about",),
     "application": ("scale", "session", "stop", "ui"),
-    "places": ("public", "sample", "workspace"),
+    "files": ("ls", "upload"),
+    "places": ("public", "sample", "sample_root", "workspace"),
+    "results": ("load_metrics", "load_model"),
     "steps": ("evaluate", "ingest", "predict", "train"),
 }
+
 
 if not TYPE_CHECKING:
 

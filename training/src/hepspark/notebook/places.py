@@ -9,6 +9,8 @@ from hepspark.notebook.facility import facility, storage
 from hepspark.storage import join
 
 _SAMPLE = "sample"
+_IMAGE = Path("/usr/local/share/hepspark")
+_WORK_TREE = Path(__file__).parents[4] / "tests" / "data"
 
 
 def workspace() -> str:
@@ -31,8 +33,7 @@ def sample() -> str:
     """
     places = [
         *(join(bucket, _SAMPLE) for bucket in public()),
-        f"/usr/local/share/hepspark/{_SAMPLE}",  # in the images
-        str(Path(__file__).parents[4] / "tests" / "data" / _SAMPLE),  # in a work tree
+        *(str(folder / _SAMPLE) for folder in (_IMAGE, _WORK_TREE)),
     ]
     for url in places:
         try:
@@ -41,3 +42,15 @@ def sample() -> str:
         except HepsparkError:
             continue  # a bucket may be closed, or its store away; there are other places
     raise InputError("no sample data set is here; make one with `hepspark simulate` and `hepspark ingest`")
+
+
+def sample_root() -> str:
+    """Folder of this machine with some simulated ROOT files, one for each class; executors may not see it.
+
+    Raises:
+        InputError: none came with this installation.
+    """
+    for folder in (_IMAGE / "root", _WORK_TREE / "root"):
+        if any(folder.glob("*.root")):
+            return str(folder)
+    raise InputError("no sample ROOT files are here; make some with `hepspark simulate`")

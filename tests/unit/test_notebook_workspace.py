@@ -1,0 +1,64 @@
+"""The image's notebooks in a user's home: what is there already is the user's."""
+
+import subprocess
+import sys
+
+import pytest
+
+from hepspark.notebook.workspace import copy_notebooks, main
+
+
+@pytest.fixture
+def image(tmp_path):
+    folder = tmp_path / "image"
+    folder.mkdir()
+    for name in ("A tutorial.ipynb", "Another.ipynb", "README.md"):
+        (folder / name).write_text(name)
+        (folder / name).chmod(0o444)
+    return folder
+
+
+def content(home):
+    return {path.name: path.read_text() for path in home.iterdir()}
+
+
+def test_a_new_home_gets_the_notebooks_and_may_change_them(image, tmp_path):
+    home = tmp_path / "new" / "home"
+    made = copy_notebooks(image, home)
+    assert content(home) == {name: name for name in ("A tutorial.ipynb", "Another.ipynb")}
+    assert sorted(path.name for path in made) == sorted(content(home))
+    assert all(path.stat().st_mode & 0o200 for path in made)
+
+
+def test_what_is_there_stays(image, tmp_path):
+    home = tmp_path / "home"
+    copy_notebooks(image, home)
+    (home / "Another.ipynb").write_text("mine")
+    (home / "A tutorial.ipynb").unlink()
+    assert copy_notebooks(image, home) == [home / "A tutorial.ipynb"]
+    assert content(home)["Another.ipynb"] == "mine"
+    assert copy_notebooks(image, home) == []
+
+
+def test_a_link_that_leads_nowhere_is_the_users_too(image, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "Another.ipynb").symlink_to(tmp_path / "elsewhere.ipynb")
+    copy_notebooks(image, home)
+    assert (home / "Another.ipynb").is_symlink()
+    assert not (tmp_path / "elsewhere.ipynb").exists()
+
+
+def test_a_home_that_takes_no_files_keeps_no_server_from_starting(image, tmp_path, capfd):
+    (tmp_path / "home").write_text("a file")
+    assert main([str(image), str(tmp_path / "home")]) == 0
+    assert "the notebooks cannot be copied" in capfd.readouterr().err
+    assert main([str(image)]) == 2
+
+
+def test_the_program(image, tmp_path):
+    command = [sys.executable, "-m", "hepspark.notebook.workspace", str(image), str(tmp_path / "home")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "A tutorial.ipynb: new" in done.stderr
+    assert len(content(tmp_path / "home")) == 2

@@ -1,0 +1,59 @@
+"""Files between the server and the workspace, where executors find them."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from hepspark.config import Config
+from hepspark.errors import InputError
+from hepspark.notebook.facility import storage
+from hepspark.notebook.places import workspace
+from hepspark.progress import say
+from hepspark.storage import is_s3, join
+from hepspark.transfer import copy
+
+
+def upload(source: str | Path, name: str = "") -> str:
+    """Copy a file or folder of this server into the workspace; what is there with the same content is left.
+
+    Executors are other machines: they read the workspace, but not this server's home folder.
+
+    Args:
+        source: A file, or a folder with all that is below it.
+        name: Where it goes, below the workspace; under its own name where this is left out.
+
+    Returns:
+        Its URL, for `ingest` and others.
+
+    Raises:
+        InputError: there is no such file or folder, or the workspace cannot be written to.
+        RunError: the store failed on the way; the same call continues.
+    """
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; its name is relative to {Path.cwd()}")
+    url = join(workspace(), name or path.resolve().name)
+    if is_s3(url):
+        copy.put(_config(), [path], url)
+    elif path.is_dir():
+        shutil.copytree(path, url, dirs_exist_ok=True)
+    else:
+        Path(url).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, url)
+    return url
+
+
+def ls(url: str = "") -> dict[str, Any]:
+    """Tell what is stored at a URL, or in the workspace; returns it as `hepspark data ls` prints it.
+
+    Raises:
+        InputError: there is nothing.
+    """
+    found = copy.ls(_config(), url or workspace())
+    for entry in found["entries"]:
+        say(f"{entry['bytes']:>12,}  {entry['url']}")
+    return found
+
+
+def _config() -> Config:
+    return Config(storage=storage())

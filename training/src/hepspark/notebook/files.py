@@ -36,10 +36,10 @@ def upload(source: str | Path, name: str = "") -> str:
     if is_s3(url):
         copy.put(_config(), [path], url)
     elif path.is_dir():
-        shutil.copytree(path, url, dirs_exist_ok=True)
+        shutil.copytree(path, url, copy_function=shutil.copyfile, dirs_exist_ok=True)
     else:
         Path(url).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, url)
+        shutil.copyfile(path, url)
     return url
 
 

@@ -96,7 +96,7 @@ mirror: .venv/.deploy ## Make everything that an installation fetches, and list 
 
 .PHONY: images
 images: .venv/.deploy ## Make the images of hepspark again that have changed, in the mirror's registry
-	@$(DEPLOY).mirror fill --only spark-base --only spark --only minio --only hub --only proxy --only notebook
+	@$(DEPLOY).mirror fill --only spark-base --only spark --only minio --only hub-base --only hub --only proxy --only notebook-base --only notebook
 
 .PHONY: mirror-bundle
 mirror-bundle: mirror ## Pack the mirror into OUT/mirror.tar for a closed site

@@ -91,15 +91,45 @@ def test_an_open_configuration_is_found():
         same_keys({"properties": {"config": {"properties": {}, "additionalProperties": True}}}, {"config": {}})
 
 
+def undescribed(text):
+    """Numbers of the lines of values that have no comment, neither of their own nor of what they are a part of."""
+    told = None  # how far in the last described value stands, as long as its parts go on
+    lines = text.splitlines()
+    for number, line in enumerate(lines, start=1):
+        key = re.match(r"^( *)\w+:", line)
+        indent = len(line) - len(line.lstrip())
+        if told is not None and line.strip() and indent <= told:
+            told = None
+        if not key or told is not None:
+            continue
+        before = number - 2
+        while before > 0 and lines[before].strip().startswith("#") and "# -- " not in lines[before]:
+            before -= 1
+        if number > 1 and "# -- " in lines[before]:
+            told = indent
+        elif line[key.end() :].strip():
+            yield number
+
+
 @each_chart
 def test_every_value_is_described(chart):
-    lines = (chart / "values.yaml").read_text().splitlines()
-    for number, line in enumerate(lines):
-        leaf = re.match(r"^( *)[\w]+: \S", line)
-        below_resources = any(before == "resources:" for before in lines[:number])
-        if leaf and not below_resources:
-            before = lines[number - 1].strip()
-            assert before.startswith("#"), f"{chart}/values.yaml:{number + 1}: {line.strip()} has no comment"
+    assert list(undescribed((chart / "values.yaml").read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("a: 1", [1]),
+        ("# -- One\na: 1\nb: 2", [3]),
+        ("# -- One,\n# and more\na: 1", []),
+        ("a:\n  # -- One\n  b: 1\n  c: 2", [4]),
+        ("# -- Some\na:\n  - b: 1\n    c: 2\nd: 3", [5]),
+        ("# A section\na:\n  b: 1", [3]),
+    ],
+    ids=["none", "only the first", "two lines", "in a section", "in a list", "not its section's"],
+)
+def test_values_without_a_comment_are_found(text, numbers):
+    assert list(undescribed(text)) == numbers
 
 
 @each_chart

@@ -27,7 +27,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/name: jupyterhub
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/part-of: {{ include "jupyterhub.hub.name" . }}
-app.kubernetes.io/version: {{ .Values.hub.tag | quote }}
+app.kubernetes.io/version: {{ .Values.image.tag | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
@@ -38,11 +38,11 @@ app.kubernetes.io/part-of: {{ include "jupyterhub.hub.name" . }}
 {{- end }}
 
 {{- define "jupyterhub.hub.image" -}}
-{{ .Values.image.registry }}/{{ .Values.hub.repository }}:{{ .Values.hub.tag }}
+{{ .Values.image.registry }}/{{ .Values.image.repository }}:{{ .Values.image.tag }}
 {{- end }}
 
 {{- define "jupyterhub.proxy.image" -}}
-{{ .Values.image.registry }}/{{ .Values.proxy.repository }}:{{ .Values.proxy.tag }}
+{{ .Values.image.registry }}/{{ .Values.proxy.image.repository }}:{{ .Values.proxy.image.tag }}
 {{- end }}
 
 {{/* How browsers reach the proxy inside the cluster. */}}
@@ -86,6 +86,10 @@ capabilities:
   "executors" $executors
   "groups" (.groups | default list)) }}
 {{- end }}
+{{- $quota := dict }}
+{{- range $resource, $amount := .Values.servers.quota }}
+{{- $_ := set $quota $resource (kindIs "string" $amount | ternary $amount (int64 $amount | toString)) }}
+{{- end }}
 {{- $settings := dict
   "namespace" .Release.Namespace
   "hub" (include "jupyterhub.hub.name" .)
@@ -104,12 +108,12 @@ capabilities:
     "role" .Values.workspace.role
     "minutes" .Values.workspace.minutes)
   "servers" (dict
-    "image" (printf "%s/%s:%s" .Values.image.registry .Values.servers.repository .Values.servers.tag)
-    "executor_image" (printf "%s/%s:%s" .Values.image.registry .Values.servers.executorRepository .Values.servers.executorTag)
+    "image" (printf "%s/%s:%s" .Values.image.registry .Values.servers.image.repository .Values.servers.image.tag)
+    "executor_image" (printf "%s/%s:%s" .Values.image.registry .Values.servers.executorImage.repository .Values.servers.executorImage.tag)
     "pull_policy" .Values.image.pullPolicy
     "volume" .Values.servers.volume
     "volume_class" .Values.servers.storageClass
-    "quota" .Values.servers.quota
+    "quota" $quota
     "start_seconds" .Values.servers.startSeconds
     "idle_minutes" .Values.servers.idleMinutes
     "node_selector" .Values.servers.nodeSelector

@@ -9,7 +9,7 @@ import yaml
 
 ROOT = Path(__file__).parents[3]
 CHARTS = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "helm").glob("*/Chart.yaml"))
-NAMESPACED = [chart for chart in CHARTS if chart.name in ("minio", "spark", "training")]
+NAMESPACED = [chart for chart in CHARTS if chart.name in ("jupyterhub", "minio", "spark", "training")]
 """Charts that a site installs into a namespace of the restricted Pod Security standard."""
 
 

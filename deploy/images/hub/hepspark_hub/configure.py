@@ -71,7 +71,9 @@ def _rights(config: Any, settings: Settings) -> None:
 def _cull(config: Any, minutes: int) -> None:
     """Stop servers that nobody uses."""
     name = "idle-culler"
-    command = [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={minutes * 60}"]
+    # The hub's service leads nowhere until the hub is ready.
+    here = f"--url=http://127.0.0.1:{PORT}/hub/api"
+    command = [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={minutes * 60}", here]
     config.JupyterHub.services = [{"name": name, "command": command}]
     scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
     config.JupyterHub.load_roles.append({"name": name, "scopes": scopes, "services": [name]})

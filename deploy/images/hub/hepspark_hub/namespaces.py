@@ -26,10 +26,14 @@ def name_template(settings: Settings) -> str:
     return f"{settings.namespace}-{{username}}"
 
 
+def labels(settings: Settings) -> dict[str, str]:
+    """Of a user's namespace: whose it is, and that its pods pass the restricted Pod Security standard."""
+    return {OWNER_LABEL: settings.namespace, "pod-security.kubernetes.io/enforce": "restricted"}
+
+
 def namespace(settings: Settings, name: str) -> Object:
-    """The namespace itself, for pods that pass the restricted Pod Security standard."""
-    labels = {OWNER_LABEL: settings.namespace, "pod-security.kubernetes.io/enforce": "restricted"}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    """The namespace itself."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels(settings)}}
 
 
 def hub_rights(settings: Settings, name: str) -> Object:

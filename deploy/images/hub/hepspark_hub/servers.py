@@ -25,6 +25,8 @@ def spawner(settings: Settings) -> dict[str, Any]:
     return {
         "enable_user_namespaces": True,
         "user_namespace_template": namespaces.name_template(settings),
+        # It tries to make the namespace once more, and is refused one that is not as the first.
+        "user_namespace_labels": namespaces.labels(settings),
         "image": servers.image,
         "image_pull_policy": servers.pull_policy,
         "cmd": ["python", "-m", "hepspark.notebook.server"],

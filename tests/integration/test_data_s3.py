@@ -450,7 +450,7 @@ def test_no_room_on_the_disk_is_told_before(
         data.get(data_config, join(bucket, "x"), tmp_path / "x")
 
 
-def test_a_notebook_puts_files_into_its_workspace(
+def test_a_notebook_puts_files_into_its_workspace_and_takes_them_back(
     data_config: Config, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert data_config.storage.endpoint
@@ -463,4 +463,8 @@ def test_a_notebook_puts_files_into_its_workspace(
     found = {entry["url"]: entry["bytes"] for entry in notebook.ls()["entries"]}
     assert found == {f"{bucket}/alice/root/{name}": size for name, size in (("a.root", 10), ("deep/b.root", 20))}
     assert notebook.upload(tmp_path / "mine" / "a.root") == f"{bucket}/alice/a.root"
-    assert data.get(data_config, f"{bucket}/alice/a.root", tmp_path / "back.root")["moved_bytes"] == 10
+    monkeypatch.chdir(tmp_path)
+    assert notebook.download(f"{bucket}/alice/a.root") == "a.root"
+    assert notebook.download(f"{bucket}/alice/root", "back") == "back"
+    for mine, back in (("a.root", "a.root"), ("a.root", "back/a.root"), ("deep/b.root", "back/deep/b.root")):
+        assert Path(back).read_bytes() == Path("mine", mine).read_bytes()

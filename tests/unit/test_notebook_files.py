@@ -37,6 +37,16 @@ def test_folders_and_files_come_into_the_workspace(home):
     assert hep.ls("workspace/other")["files"] == 1
 
 
+def test_files_and_folders_come_back(home):
+    (home / "workspace" / "report").mkdir(parents=True)
+    (home / "workspace" / "report" / "report.html").write_text("page")
+    assert hep.download("workspace/report/report.html") == "report.html"
+    assert hep.download("workspace/report", "mine") == "mine"
+    assert (home / "report.html").read_text() == (home / "mine" / "report.html").read_text() == "page"
+    with pytest.raises(InputError, match="workspace/other: no such file or folder"):
+        hep.download("workspace/other")
+
+
 def test_what_is_not_there_is_told_with_the_place_it_was_looked_for(home):
     with pytest.raises(InputError, match=f"mine: no such file or folder; its name is relative to {home}"):
         hep.upload("mine")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hepspark.notebook.application import scale, session, stop, ui
-    from hepspark.notebook.files import ls, upload
+    from hepspark.notebook.files import download, ls, upload
     from hepspark.notebook.identity import about
     from hepspark.notebook.places import public, sample, sample_root, workspace
     from hepspark.notebook.results import load_metrics, load_model
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "about",
+    "download",
     "evaluate",
     "ingest",
     "load_metrics",
@@ -40,7 +41,7 @@ __all__ = [
 
 _MODULES = {
     "application": ("scale", "session", "stop", "ui"),
-    "files": ("ls", "upload"),
+    "files": ("download", "ls", "upload"),
     "identity": ("about",),
     "places": ("public", "sample", "sample_root", "workspace"),
     "results": ("load_metrics", "load_model"),

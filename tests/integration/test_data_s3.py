@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hepspark import notebook
 from hepspark.config import Config, StorageConfig
 from hepspark.errors import InputError, RunError
 from hepspark.steps import data
@@ -447,3 +448,23 @@ def test_no_room_on_the_disk_is_told_before(
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=999))
     with pytest.raises(InputError, match="1,000 bytes are wanted and 999 are free"):
         data.get(data_config, join(bucket, "x"), tmp_path / "x")
+
+
+def test_a_notebook_puts_files_into_its_workspace_and_takes_them_back(
+    data_config: Config, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert data_config.storage.endpoint
+    monkeypatch.setenv("AWS_ENDPOINT_URL", data_config.storage.endpoint)
+    monkeypatch.setenv("HEPSPARK_WORKSPACE", f"{bucket}/alice")
+    random_file(tmp_path / "mine" / "a.root", 10)
+    random_file(tmp_path / "mine" / "deep" / "b.root", 20)
+    for _ in range(2):
+        assert notebook.upload(tmp_path / "mine", "root") == f"{bucket}/alice/root"
+    found = {entry["url"]: entry["bytes"] for entry in notebook.ls()["entries"]}
+    assert found == {f"{bucket}/alice/root/{name}": size for name, size in (("a.root", 10), ("deep/b.root", 20))}
+    assert notebook.upload(tmp_path / "mine" / "a.root") == f"{bucket}/alice/a.root"
+    monkeypatch.chdir(tmp_path)
+    assert notebook.download(f"{bucket}/alice/a.root") == "a.root"
+    assert notebook.download(f"{bucket}/alice/root", "back") == "back"
+    for mine, back in (("a.root", "a.root"), ("a.root", "back/a.root"), ("deep/b.root", "back/deep/b.root")):
+        assert Path(back).read_bytes() == Path("mine", mine).read_bytes()

@@ -11,15 +11,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hepspark.notebook.about import about
     from hepspark.notebook.application import scale, session, stop, ui
-    from hepspark.notebook.files import ls, upload
+    from hepspark.notebook.files import download, ls, upload
+    from hepspark.notebook.identity import about
     from hepspark.notebook.places import public, sample, sample_root, workspace
     from hepspark.notebook.results import load_metrics, load_model
     from hepspark.notebook.steps import evaluate, ingest, predict, train
 
 __all__ = [
     "about",
+    "download",
     "evaluate",
     "ingest",
     "load_metrics",
@@ -39,9 +40,9 @@ __all__ = [
 ]
 
 _MODULES = {
-    "about": ("about",),
     "application": ("scale", "session", "stop", "ui"),
-    "files": ("ls", "upload"),
+    "files": ("download", "ls", "upload"),
+    "identity": ("about",),
     "places": ("public", "sample", "sample_root", "workspace"),
     "results": ("load_metrics", "load_model"),
     "steps": ("evaluate", "ingest", "predict", "train"),

@@ -9,7 +9,7 @@ from hepspark.errors import InputError
 from hepspark.notebook.facility import storage
 from hepspark.notebook.places import workspace
 from hepspark.progress import say
-from hepspark.storage import is_s3, join
+from hepspark.storage import is_s3, join, name_of
 from hepspark.transfer import copy
 
 
@@ -35,12 +35,36 @@ def upload(source: str | Path, name: str = "") -> str:
     url = join(workspace(), name or path.resolve().name)
     if is_s3(url):
         copy.put(_config(), [path], url)
-    elif path.is_dir():
-        shutil.copytree(path, url, dirs_exist_ok=True)
     else:
-        Path(url).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, url)
+        _copy(path, Path(url))
     return url
+
+
+def download(url: str, target: str | Path = ".") -> str:
+    """Copy a file or folder of a store onto this server, from where the browser takes it.
+
+    Args:
+        url: A file, or a folder with all that is below it.
+        target: For a file its name here, or a folder that exists; for a folder the folder.
+
+    Returns:
+        Where it is now.
+
+    Raises:
+        InputError: there is nothing, or the target cannot be used.
+        RunError: the store or the disk failed on the way; the same call continues.
+    """
+    path = Path(target).expanduser()
+    if not is_s3(url) and not Path(url).exists():
+        raise InputError(f"{url}: no such file or folder")
+    single = (copy.ls(_config(), url)["entries"][0]["url"] == url) if is_s3(url) else Path(url).is_file()
+    if single and path.is_dir():
+        path /= name_of(url)
+    if is_s3(url):
+        copy.get(_config(), url, path)
+    else:
+        _copy(Path(url), path)
+    return str(path)
 
 
 def ls(url: str = "") -> dict[str, Any]:
@@ -53,6 +77,15 @@ def ls(url: str = "") -> dict[str, Any]:
     for entry in found["entries"]:
         say(f"{entry['bytes']:>12,}  {entry['url']}")
     return found
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy the content of a file or folder; what was read-only can be changed then."""
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=shutil.copyfile, dirs_exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
 
 
 def _config() -> Config:

@@ -44,7 +44,8 @@ def _credentials() -> str:
         found = boto3.Session().get_credentials()
         keys = found and found.get_frozen_credentials()
     except BotoCoreError as error:
-        raise InputError(f"this server gets no credentials for the store ({error}); {_REMEDY}") from error
+        reason = " ".join(str(error).split())  # what the hub's program said, on one line
+        raise InputError(f"this server gets no credentials for the store ({reason}); {_REMEDY}") from error
     if not keys:
         raise InputError(f"this server has no credentials for the store; {_REMEDY}")
     kind = "temporary, renewed before they expire" if keys.token else "permanent"

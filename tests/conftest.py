@@ -5,6 +5,7 @@ import os
 from hypothesis import settings
 
 pytest_plugins = [
+    "tests.integration.published",
     "tests.integration.s3_servers",
     "tests.integration.spark_cluster",
     "tests.integration.deploy.charts",

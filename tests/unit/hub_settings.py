@@ -9,7 +9,8 @@ SMALL: dict[str, Any] = {
     "executors": {"instances": 2},
 }  # fmt: skip
 BASE: dict[str, Any] = {
-    "namespace": "physics-hub", "hub": "hub", "proxy": "proxy", "administrator": "ada", "flavors": [SMALL],
+    "namespace": "physics-hub", "hub": "hub", "proxy": "proxy", "address": "http://jupyterhub",
+    "administrator": "ada", "flavors": [SMALL],
     "storage": {"endpoint": "http://minio:9000"},
     "workspace": {"bucket": "workspaces", "public": ["data"]},
     "servers": {

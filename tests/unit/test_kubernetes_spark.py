@@ -28,7 +28,7 @@ def test_one_number_of_executors_renders_all_of_spark_and_bigdl():
 
 def test_the_driver_is_the_pod():
     found = properties(config(), StorageConfig(), POD)
-    assert found["spark.driver.host"] == "10.0.0.7"
+    assert found["spark.driver.host"] == found["spark.driver.bindAddress"] == "10.0.0.7"
     assert found["spark.driver.port"] == "7078"
     assert found["spark.driver.blockManager.port"] == "7079"
     assert found["spark.kubernetes.driver.pod.name"] == "driver-1"

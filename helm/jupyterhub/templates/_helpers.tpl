@@ -94,6 +94,7 @@ capabilities:
   "namespace" .Release.Namespace
   "hub" (include "jupyterhub.hub.name" .)
   "proxy" (include "jupyterhub.proxy.name" .)
+  "address" (printf "%s://%s.%s.svc" (include "jupyterhub.proxy.scheme" .) .Release.Name .Release.Namespace)
   "flavors" $flavors
   "storage" (dict
     "endpoint" .Values.storage.endpoint

@@ -35,9 +35,15 @@ class ApiServer:
     address: str
     folder: Path
     tokens: dict[str, str]
+    """Of `admin`, who may do all, and of `driver` and `physicist`, who may do what a Role grants."""
+
+    @property
+    def audit(self) -> Path:
+        """What service accounts have asked for: a JSON object in each line."""
+        return self.folder / "audit.log"
 
     def kubeconfig(self, user: str) -> Path:
-        """A KUBECONFIG of `admin`, who may do all, or of `driver` or `physicist`, who may do what a Role grants."""
+        """A KUBECONFIG of somebody who has a token."""
         path = self.folder / f"{user}.kubeconfig"
         authority = str(self.folder / "certificates" / "apiserver.crt")
         content = {
@@ -52,8 +58,8 @@ class ApiServer:
         return path
 
 
-def unpack(folder: Path, reference: str, program: str) -> Path:
-    """A program out of an image of the mirror."""
+def layers(reference: str) -> Iterator[tarfile.TarFile]:
+    """The layers of an image of the mirror."""
     from deploy.mirror import registry
     from deploy.mirror.places import Places, default_folder
 
@@ -65,13 +71,19 @@ def unpack(folder: Path, reference: str, program: str) -> Path:
     manifest = json.loads(registry.blob_path(storage, digest).read_bytes())
     for layer in manifest["layers"]:
         with tarfile.open(registry.blob_path(storage, layer["digest"])) as content:
-            member = next((one for one in content if one.name.rpartition("/")[2] == program), None)
-            if member:
-                target = folder / program
-                target.write_bytes(content.extractfile(member).read())
-                target.chmod(0o755)
-                return target
-    pytest.fail(f"the image {found[-1]} has no program {program}", pytrace=False)
+            yield content
+
+
+def unpack(folder: Path, reference: str, program: str) -> Path:
+    """A program out of an image of the mirror."""
+    for content in layers(reference):
+        member = next((one for one in content if one.name.rpartition("/")[2] == program), None)
+        if member:
+            target = folder / program
+            target.write_bytes(content.extractfile(member).read())
+            target.chmod(0o755)
+            return target
+    pytest.fail(f"the image {reference} has no program {program}", pytrace=False)
 
 
 @contextmanager
@@ -110,6 +122,9 @@ def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     groups = {"admin": ',"system:masters"'}
     lines = [f"{token},{user},{user}{groups.get(user, '')}\n" for user, token in tokens.items()]
     (folder / "tokens.csv").write_text("".join(lines))
+    rules = [{"level": "Metadata", "userGroups": ["system:serviceaccounts"], "omitStages": ["RequestReceived"]}]
+    policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [*rules, {"level": "None"}]}
+    (folder / "audit.yaml").write_text(yaml.safe_dump(policy))
     key = folder / "accounts.key"
     subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
     server = ApiServer(f"https://127.0.0.1:{port}", folder, tokens)
@@ -128,6 +143,7 @@ def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
             "--service-account-signing-key-file", key, "--service-cluster-ip-range", "10.96.0.0/24",
             "--token-auth-file", folder / "tokens.csv", "--authorization-mode", "RBAC",
             "--endpoint-reconciler-type", "none", "--enable-priority-and-fairness=false",
+            "--audit-policy-file", folder / "audit.yaml", "--audit-log-path", server.audit,
         ) as running,
     ):  # fmt: skip
         wait_until_ready(server, running, log)

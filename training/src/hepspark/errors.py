@@ -11,6 +11,10 @@ class HepsparkError(Exception):
 
     exit_code = 1
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows of it."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class InputError(HepsparkError):
     """What the user gave is wrong: a file, a key, a credential. Nothing was changed."""

@@ -99,9 +99,9 @@ def properties(config: SparkConfig, storage: StorageConfig, pod: DriverPod) -> d
     executor, kubernetes, memory = config.executor, config.kubernetes, executor_memory(config)
     total_cores = executor.instances * executor.cores
     settings = {
-        # Executors connect to the pod's address; inside it, the driver listens wherever the pod has one.
+        # Executors connect to the pod's address.
         "spark.driver.host": pod.ip,
-        "spark.driver.bindAddress": "0.0.0.0",  # noqa: S104 (a pod's own network)
+        "spark.driver.bindAddress": pod.ip,
         "spark.driver.port": str(kubernetes.driver_port),
         "spark.driver.blockManager.port": str(kubernetes.block_manager_port),
         "spark.blockManager.port": str(kubernetes.block_manager_port),

@@ -1,18 +1,24 @@
-"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
+"""Progress of long work: a bar on a terminal or in a notebook, plain lines elsewhere."""
 
+import html
+import importlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(stderr=True, highlight=False, soft_wrap=True, force_jupyter=False)
 """Everything meant for a person goes to standard error; standard output is for results."""
 
+_page = Console(highlight=False, soft_wrap=True, force_jupyter=False)
+"""A notebook paints standard error red, and its results are not on standard output."""
+
 LINE_EVERY_SECONDS = 10.0
+SHOW_EVERY_SECONDS = 0.2
 
 
 class Tracker(Protocol):
@@ -48,6 +54,40 @@ class _Lines:
             console.print(text.rstrip(), markup=False)
 
 
+class _InNotebook:
+    """One output of a cell, which is changed as the work goes on."""
+
+    def __init__(self, title: str, total: float, unit: str, display: Callable[..., Any]) -> None:
+        self._title, self._total, self._unit, self._note = title, total, unit, ""
+        self._done, self._start, self._last = 0.0, time.monotonic(), time.monotonic()
+        self._handle = display(self._shown(), raw=True, display_id=True)
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        self._done, self._note = self._done + amount, note
+        if self._done >= self._total or time.monotonic() - self._last >= SHOW_EVERY_SECONDS:
+            self.show()
+
+    def show(self) -> None:
+        self._last = time.monotonic()
+        self._handle.update(self._shown(), raw=True)
+
+    def _shown(self) -> dict[str, str]:
+        seconds = time.monotonic() - self._start
+        text = f"{self._title}: {self._done:,.0f} of {self._total:,.0f} {self._unit}, {seconds:.0f} s"
+        text += f" {self._note}" if self._note else ""
+        bar = f'<progress max="{self._total}" value="{self._done}" style="width: 16em"></progress>'
+        return {"text/plain": text, "text/html": f"{bar} {html.escape(text)}"}
+
+
+def _display() -> Callable[..., Any] | None:
+    """What shows output in a cell of a notebook; None where this is none."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if not hasattr(shell, "kernel"):
+        return None
+    return cast(Callable[..., Any], importlib.import_module("IPython.display").display)
+
+
 @contextmanager
 def track(title: str, total: float, unit: str = "") -> Iterator[Tracker]:
     """Show how far a piece of work has come.
@@ -57,6 +97,13 @@ def track(title: str, total: float, unit: str = "") -> Iterator[Tracker]:
         total: How much there is to do, in the unit of `advance`.
         unit: Name of that unit.
     """
+    if display := _display():
+        tracker = _InNotebook(title, total, unit, display)
+        try:
+            yield tracker
+        finally:
+            tracker.show()
+        return
     if not sys.stderr.isatty():
         yield _Lines(title, total, unit)
         return
@@ -75,4 +122,4 @@ def track(title: str, total: float, unit: str = "") -> Iterator[Tracker]:
 
 def say(message: str) -> None:
     """Tell the user one thing."""
-    console.print(message, markup=False)
+    (_page if _display() else console).print(message, markup=False)

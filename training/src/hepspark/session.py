@@ -1,16 +1,20 @@
 """A Spark with all its executors, wherever they run."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hepspark.cluster import capacity, executors
-from hepspark.cluster.client import connect
-from hepspark.config import Config
-from hepspark.kubernetes_spark import describe, driver_pod
+from hepspark.cluster.client import Cluster, connect
+from hepspark.config import Config, SparkConfig
+from hepspark.errors import InputError, RunError
+from hepspark.kubernetes_spark import DriverPod, describe, driver_pod
+from hepspark.model.bigdl import set_parallelism
 from hepspark.progress import say
-from hepspark.spark import registered_executors, spark_context
+from hepspark.spark import registered_executors, request_executors, set_property, spark_context
 from hepspark.storage import is_s3, join, store_for
 from hepspark.supervision import Supervision
 
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
 
 
+_POLL_SECONDS = 0.1
 _SHARED: ContextVar["SparkContext | None"] = ContextVar("shared", default=None)
 
 
@@ -67,6 +72,72 @@ def spark_session(config: Config, supervision: Supervision, *, bigdl: bool = Fal
     capacity.check(cluster, spark, pod.run, pod.name)
     _make_event_log(config)
     say(describe(spark))
+    with spark_context(spark, config.storage, bigdl=bigdl) as context:
+        _wait(context, cluster, spark, pod, supervision)
+        say("All executors are there")
+        yield context
+
+
+def resize(context: "SparkContext", config: Config, count: int, supervision: Supervision) -> Config:
+    """Give a running Spark for BigDL more or fewer executors; what it has read and knows stays.
+
+    Args:
+        context: The Spark, whose executors are processes of their own.
+        config: What it runs with.
+        count: How many executors there are to be.
+        supervision: Whom to tell what keeps executors away.
+
+    Returns:
+        What it runs with from now on.
+
+    Raises:
+        InputError: there is no room for more.
+        RunError: they did not all start in time; those that were there before stay.
+    """
+    spark, before = _sized(config.spark, count), registered_executors(context)
+    if spark.on_kubernetes and count > before:
+        pod = driver_pod()
+        cluster = connect(spark.kubernetes.namespace or pod.namespace)
+        try:
+            capacity.check(cluster, _sized(spark, count - before), pod.run, pod.name)
+        except InputError as error:
+            raise InputError(f"for {count - before} more executors beside the {before} there is {error}") from error
+        wait = partial(_wait, context, cluster, spark, pod, supervision)
+    else:
+        wait = partial(_settle, context, spark)
+    request_executors(context, count)
+    try:
+        wait()
+    except BaseException:
+        request_executors(context, before)
+        raise
+    cores = spark.executor.cores if spark.on_kubernetes else int(context._conf.get("spark.executor.cores", "1") or 1)
+    # What reads the properties later, BigDL among others, is to find the truth.
+    set_property(context, "spark.executor.instances", str(count))
+    for name in ("spark.cores.max", "spark.default.parallelism"):
+        set_property(context, name, str(count * cores))
+    set_parallelism(context, count, cores)
+    return config.model_copy(update={"spark": spark})
+
+
+def _sized(spark: SparkConfig, count: int) -> SparkConfig:
+    return spark.model_copy(update={"executor": spark.executor.model_copy(update={"instances": count})})
+
+
+def _settle(context: "SparkContext", spark: SparkConfig) -> None:
+    """Wait until as many executors are there as are wanted."""
+    wanted, timeout = spark.executor.instances, spark.executor.pending_timeout
+    end = time.monotonic() + timeout
+    while (there := registered_executors(context)) != wanted:
+        if time.monotonic() > end:
+            raise RunError(f"{there} executors were there after {timeout} s, instead of {wanted}; see Spark's pages")
+        time.sleep(_POLL_SECONDS)
+
+
+def _wait(
+    context: "SparkContext", cluster: Cluster, spark: SparkConfig, pod: DriverPod, supervision: Supervision
+) -> None:
+    """Wait until all pods of executors are there, and tell what keeps them away."""
 
     def refused() -> str | None:
         template = capacity.read_template(spark.kubernetes.executor_template)
@@ -76,18 +147,15 @@ def spark_session(config: Config, supervision: Supervision, *, bigdl: bool = Fal
         say(message)
         supervision.event("ExecutorsPending", message, warning=True)
 
-    with spark_context(spark, config.storage, bigdl=bigdl) as context:
-        executors.wait(
-            cluster,
-            f"spark-app-selector={context.applicationId},spark-role=executor",
-            spark.executor.instances,
-            lambda: registered_executors(context),
-            refused,
-            tell,
-            spark.executor.pending_timeout,
-        )
-        say("All executors are there")
-        yield context
+    executors.wait(
+        cluster,
+        f"spark-app-selector={context.applicationId},spark-role=executor",
+        spark.executor.instances,
+        lambda: registered_executors(context),
+        refused,
+        tell,
+        spark.executor.pending_timeout,
+    )
 
 
 def _make_event_log(config: Config) -> None:

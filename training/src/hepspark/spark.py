@@ -60,6 +60,8 @@ _BIGDL_SETTINGS = {
     "spark.locality.wait": "10s",
 }
 _POLL_SECONDS = 0.05
+_CANCEL_SECONDS = 10.0
+_QUIET_POLLS = 5
 _FAILED = "hepspark-failed"
 
 
@@ -82,11 +84,10 @@ def spark_context(
     os.environ.pop("SPARK_HOME", None)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     pod = kubernetes_spark.driver_pod() if config.on_kubernetes else None
-    if pod:
-        os.environ["SPARK_LOCAL_IP"] = pod.ip
-    else:
-        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    # Where Spark's pages listen; executors reach the driver at spark.driver.bindAddress.
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     of_cluster = kubernetes_spark.properties(config, storage or StorageConfig(), pod) if pod else {}
+    _forget_ended_java()
     conf = _configuration(config, of_cluster, bigdl=bigdl)
     with _java_is_quiet():
         if bigdl:
@@ -108,6 +109,8 @@ def spark_context(
         try:
             yield context
         finally:
+            if not is_running(context):
+                context._jsc = None  # it cannot be asked to stop
             context.stop()
 
 
@@ -149,8 +152,21 @@ def _java_is_quiet() -> Iterator[None]:
 
 
 def is_running(context: "SparkContext") -> bool:
-    """Whether a Spark was not stopped."""
-    return context._jsc is not None
+    """Whether a Spark was not stopped, and its Java has not ended."""
+    return context._jsc is not None and _java_runs(context)
+
+
+def _java_runs(holder: "SparkContext | type[SparkContext]") -> bool:
+    gateway: Any = holder._gateway
+    return gateway is not None and gateway.proc.poll() is None
+
+
+def _forget_ended_java() -> None:
+    """Have the next Spark start a Java of its own, where the one of an earlier Spark has ended."""
+    from pyspark import SparkContext
+
+    if SparkContext._gateway is not None and not _java_runs(SparkContext):
+        SparkContext._gateway = SparkContext._jvm = None
 
 
 def sql_session(context: "SparkContext") -> "SparkSession":
@@ -164,6 +180,68 @@ def registered_executors(context: "SparkContext") -> int:
     """How many executors have registered with the driver."""
     driver = 1  # is in this list, too
     return int(context._jsc.sc().getExecutorMemoryStatus().size()) - driver
+
+
+def request_executors(context: "SparkContext", executors: int) -> None:
+    """Ask for more executors or let the youngest go; they come and go later, and other work goes on.
+
+    Args:
+        context: A Spark whose executors are processes of their own.
+        executors: How many there are to be.
+    """
+    scala, jvm = context._jsc.sc(), context._jvm
+    found = scala.getExecutorIds()
+    ids = sorted((found.apply(number) for number in range(found.size())), key=int)
+    utilities = jvm.org.apache.spark.api.python.PythonUtils  # type: ignore[union-attr]
+    scala.requestTotalExecutors(executors, 0, utilities.toScalaMap({}))
+    if len(ids) > executors:
+        scala.killExecutors(utilities.toSeq(ids[executors:]))
+
+
+def forget_properties(context: "SparkContext") -> None:
+    """Have the next Spark of this process start without the properties that this one was started with.
+
+    Its Java goes on, and every SparkConf begins with what Java was given.
+    """
+    system = context._jvm.java.lang.System  # type: ignore[union-attr]
+    for name in list(system.getProperties().stringPropertyNames()):
+        if name.startswith("spark."):
+            system.clearProperty(name)
+
+
+@contextmanager
+def tidy(context: "SparkContext") -> Iterator[None]:
+    """Leave a Spark as it was: without the jobs of work that is broken off, and without the data that it cached."""
+    before = set(_cached(context))
+    try:
+        yield
+    except KeyboardInterrupt:
+        _cancel(context)
+        raise
+    finally:
+        for number, data in _cached(context).items():
+            if number not in before:
+                data.unpersist(False)
+
+
+def _cached(context: "SparkContext") -> dict[int, Any]:
+    return dict(context._jsc.getPersistentRDDs())
+
+
+def _cancel(context: "SparkContext") -> None:
+    """End all jobs; work in Java may have begun the next one when the first request arrives."""
+    quiet = 0
+    end = time.monotonic() + _CANCEL_SECONDS
+    while quiet < _QUIET_POLLS and time.monotonic() < end:
+        context.cancelAllJobs()
+        quiet = 0 if context.statusTracker().getActiveJobsIds() else quiet + 1
+        time.sleep(_POLL_SECONDS)
+
+
+def set_property(context: "SparkContext", name: str, value: str) -> None:
+    """Change a property of a running Spark, for those who read it from now on."""
+    context._jsc.sc().conf().set(name, value)
+    context._conf.set(name, value)
 
 
 def run_tasks(

@@ -59,21 +59,32 @@ def _servers(config: Any, settings: Settings) -> None:
 def _rights(config: Any, settings: Settings) -> None:
     """Who may ask for the keys of a workspace: the server of its user, and the user."""
     hub, scope = config.JupyterHub, credentials.SCOPE
+    hub.services = []
     hub.custom_scopes = {scope: {"description": "Get the keys of one's own workspace"}}
     hub.load_roles = [
         {"name": "user", "scopes": ["self", scope]},
         {"name": "server", "scopes": ["users:activity!user", "access:servers!server", scope]},
     ]
+    _service(
+        config,
+        "operator",
+        ["admin:users", "admin:servers", "access:servers", "tokens", "list:users", "read:hub"],
+        api_token=(SECRET / "operatorToken").read_text().strip(),
+    )
     source = {"source": credentials.source_of(settings)}
     hub.extra_handlers = [(credentials.PATH, credentials.CredentialsHandler, source)]
 
 
 def _cull(config: Any, minutes: int) -> None:
     """Stop servers that nobody uses."""
-    name = "idle-culler"
     # The hub's service leads nowhere until the hub is ready.
     here = f"--url=http://127.0.0.1:{PORT}/hub/api"
     command = [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={minutes * 60}", here]
-    config.JupyterHub.services = [{"name": name, "command": command}]
     scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
+    _service(config, "idle-culler", scopes, command=command)
+
+
+def _service(config: Any, name: str, scopes: list[str], **options: Any) -> None:
+    """Somebody who uses the hub's API, with rights of its own."""
+    config.JupyterHub.services.append({"name": name, **options})
     config.JupyterHub.load_roles.append({"name": name, "scopes": scopes, "services": [name]})

@@ -6,8 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+FILE = Path("/etc/hub/settings.json")
 SECRET = Path("/etc/hub-secret")
-"""Folder with the files cookieSecret, and firstPassword or clientSecret."""
+"""Folder with the files cookieSecret, operatorToken, and firstPassword or clientSecret."""
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?$")]
 Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(Mi|Gi)$")]
@@ -119,7 +120,9 @@ class Settings(Section):
     hub: Slug
     """Name of its service, and the beginning of the names of its rights."""
     proxy: Slug
-    """Name of the proxy's service."""
+    """Name of the service by which the hub tells the proxy its routes."""
+    address: Url
+    """Of the proxy, as pods reach it."""
     flavors: Annotated[tuple[Flavor, ...], Field(min_length=1)]
     storage: Storage
     workspace: Workspace

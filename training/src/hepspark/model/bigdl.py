@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepspark.errors import InputError, RunError
-from hepspark.model.jvm import array, gateway, java, places, tensor
+from hepspark.model.jvm import array, gateway, java, places, singleton, tensor
 from hepspark.model.network import Floats, Network, unflatten
 from hepspark.model.optimizer import AdamState
 from hepspark.schema import CLASSES
@@ -191,6 +191,11 @@ def check_parallelism(batch: int) -> tuple[int, int]:
     return partitions, cores
 
 
+def set_parallelism(context: "SparkContext", executors: int, cores: int) -> None:
+    """Tell BigDL, which counted them when it started, how many executors of how many cores it trains on from now on."""
+    singleton(context, f"{_PACKAGE}.utils.Engine").setNodeAndCore(executors, cores)
+
+
 def check_batch(batch: int, executors: int, cores: int) -> None:
     """Refuse a batch that cannot be split evenly.
 
@@ -252,7 +257,7 @@ def _feature_set(context: "SparkContext", anchor: "RDD[int]", samples: Callable[
     jvm = java(context)
     rdd = _py2java(gateway(context), anchor.flatMap(samples)).rdd()
     rdd = _to_java_samples(context, JavaCreator, rdd)
-    companion = jvm.java.lang.Class.forName(f"{_PACKAGE}.feature.DRAMFeatureSet$").getField("MODULE$").get(None)
+    companion = singleton(context, f"{_PACKAGE}.feature.DRAMFeatureSet")
     kind = jvm.scala.reflect.ClassTag.apply(jvm.java.lang.Class.forName(f"{_PACKAGE}.feature.dataset.Sample"))
     sequential, shuffle = True, False
     data = FeatureSet(jvalue=companion.rdd(rdd, sequential, shuffle, kind))

@@ -20,6 +20,11 @@ def gateway(context: "SparkContext") -> Any:
     return context._gateway
 
 
+def singleton(context: "SparkContext", name: str) -> Any:
+    """An object of Scala, by which its methods are there that are private to a package of Scala, too."""
+    return java(context).java.lang.Class.forName(f"{name}$").getField("MODULE$").get(None)
+
+
 def places(context: "SparkContext", rdd: Any) -> list[str]:
     """Host and executor of every cached partition."""
     jvm = java(context)

@@ -1,24 +1,30 @@
 """The Spark of a notebook's kernel: opened once, used by all its cells."""
 
+import atexit
 import html
+import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hepspark.config import Config
+from hepspark.config import Config, SparkConfig
 from hepspark.errors import InputError
-from hepspark.notebook import settings
+from hepspark.kubernetes_spark import driver_pod
+from hepspark.notebook import settings, template
 from hepspark.notebook.facility import facility
 from hepspark.progress import say
-from hepspark.session import spark_session
-from hepspark.spark import is_running, sql_session
+from hepspark.session import resize, spark_session
+from hepspark.spark import forget_properties, is_running, registered_executors, sql_session
 from hepspark.steps.train import fitting
 from hepspark.supervision import UNSUPERVISED
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
+
+
+_LOOPBACK = "127.0.0.1"
 
 
 @dataclass
@@ -28,12 +34,13 @@ class Application:
     config: Config
     context: "SparkContext"
     spark: "SparkSession"
-    asked: Config
-    """The configuration as it was asked for."""
 
 
 _open: Application | None = None
+_starting = False
 _ending = ExitStack()
+# The end of Python would else end it halfway, when the connection to Java is gone.
+atexit.register(_ending.close)
 
 
 def session(
@@ -42,7 +49,7 @@ def session(
     memory: str | None = None,
     conf: Mapping[str, Any] | None = None,
 ) -> "SparkSession":
-    """Spark, ready with all its executors; the same one as long as the same is asked for.
+    """Spark, ready with all its executors; the same one as long as the same, or nothing, is asked for.
 
     Args:
         executors: How many; 1 where it is left out. More or fewer than before are reached without a restart.
@@ -55,21 +62,64 @@ def session(
             for.
         RunError: the executors did not start in time.
     """
-    global _open
-    asked = settings.configuration(facility(), executors, cores, memory, conf)
+    global _open, _starting
+    if _open and is_running(_open.context) and (executors, cores, memory, conf) == (None,) * 4:
+        return _open.spark
+    config = fitting(settings.configuration(facility(), executors, cores, memory, conf))
     if _open and not is_running(_open.context):
         stop()  # only what is left of it, as it was stopped by hand
-    if _open and _open.asked == asked:
+    if _open and settings.differ_in_number_alone(_open.config, config):
+        if config.spark.executor != _open.config.spark.executor:
+            scale(config.spark.executor.instances)
         return _open.spark
     if _open:
         say("Spark starts again, because other settings are asked for; what it had cached is gone")
         stop()
-    config = fitting(asked)
-    context = _ending.enter_context(spark_session(config, UNSUPERVISED, bigdl=True))
-    _open = Application(config, context, sql_session(context), asked)
+    check_ports(config.spark)
+    if config.spark.on_kubernetes:
+        template.write()
+        _ending.callback(template.path().unlink, missing_ok=True)
+    _starting = True
+    try:
+        context = _ending.enter_context(spark_session(config, UNSUPERVISED, bigdl=True))
+    except BaseException:
+        stop()
+        raise
+    finally:
+        _starting = False
+    forget_properties(context)
+    _open = Application(config, context, sql_session(context))
     if config.spark.master.startswith("local"):
         say(f"Spark works on {context.defaultParallelism} cores of this machine")
     return _open.spark
+
+
+def is_starting() -> bool:
+    """Whether `session` starts Spark now."""
+    return _starting
+
+
+def check_ports(spark: SparkConfig) -> None:
+    """Refuse a second Spark in one server: only the ports that are named reach it.
+
+    Raises:
+        InputError: one of them is in use.
+    """
+    wanted = [(_LOOPBACK, int(spark.conf["spark.ui.port"]))] if "spark.ui.port" in spark.conf else []
+    if spark.on_kubernetes:
+        address, own = driver_pod().ip, spark.kubernetes
+        wanted += [(address, own.driver_port), (address, own.block_manager_port)]
+    for address, port in wanted:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that end are no hindrance
+            try:
+                probe.bind((address, port))
+            except OSError as error:
+                raise InputError(
+                    f"port {port} is in use: another notebook of this server has a Spark, and there can be one at a "
+                    "time; call hepspark.notebook.stop() there, or shut its kernel down (the list of running kernels "
+                    "at the left), then run this again"
+                ) from error
 
 
 def opened() -> Application:
@@ -81,16 +131,30 @@ def opened() -> Application:
 
 
 def scale(executors: int) -> None:
-    """Go on with more or fewer executors, between two cells.
+    """Go on with more or fewer executors, between two cells; Spark is not started again.
 
     Args:
         executors: How many there are to be.
+
+    Raises:
+        InputError: it is more than this server may have, or the cluster has room for.
+        RunError: the executors did not start in time; those that were there stay.
     """
     if executors < 1:
         raise InputError(f"scale: {executors} executors cannot work; one is the least, and stop() ends Spark")
+    if place := facility():
+        settings.check_executors(executors, place)
     application = opened()
     if application.config.spark.master.startswith("local"):
         say("The cores of this machine do the work: there are no executors to add or to remove")
+        return
+    before = registered_executors(application.context)
+    application.config = resize(application.context, application.config, executors, UNSUPERVISED)
+    there = f"{executors} executor{'s are' if executors > 1 else ' is'} there"
+    if executors < before:
+        say(f"{there} ({before} before); what the others had cached is computed again where it is needed")
+    else:
+        say(f"{there} ({before} before); nothing was lost")
 
 
 def ui() -> "Link":

@@ -20,6 +20,8 @@ class Facility:
     """At most; 0 where Spark works in the server itself."""
     cores: int
     """Of an executor, at most."""
+    cpu: str
+    """Cores that an executor is sure of; empty where these are all of its cores."""
     memory: str
     """Heap of an executor, at most."""
     driver_memory: str
@@ -40,6 +42,7 @@ def facility(environment: Mapping[str, str] = os.environ) -> Facility | None:
         account=environment.get("HEPSPARK_EXECUTOR_ACCOUNT") or "spark-executor",
         executors=int(environment.get("HEPSPARK_EXECUTORS") or 0),
         cores=int(environment.get("HEPSPARK_EXECUTOR_CORES") or 1),
+        cpu=environment.get("HEPSPARK_EXECUTOR_CPU") or "",
         memory=environment.get("HEPSPARK_EXECUTOR_MEMORY") or "1g",
         driver_memory=environment.get("HEPSPARK_DRIVER_MEMORY") or "1g",
         history=environment.get("HEPSPARK_HISTORY") or "",

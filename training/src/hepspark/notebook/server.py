@@ -1,22 +1,19 @@
-"""Starts the server of a user: tutorials are put into a new workspace, then JupyterLab is run."""
+"""Starts the server of a user: tutorials are put into a new home folder, then JupyterLab is run."""
 
 import os
 import sys
 from pathlib import Path
 
-from hepspark.notebook.workspace import copy_notebooks
+from hepspark.notebook.workspace import main as copy_notebooks
 
-NOTEBOOKS = Path("/usr/local/share/hepspark/notebooks")
+NOTEBOOKS = "/usr/local/share/hepspark/notebooks"
 
 
 def main() -> int:
     """Become JupyterHub's single-user server; returns only where that is not possible."""
-    try:
-        copy_notebooks(NOTEBOOKS, Path.home())
-    except OSError as error:  # a full volume must not keep its user from making room
-        print(f"the tutorials were not copied: {error}", file=sys.stderr)
+    copy_notebooks([NOTEBOOKS, str(Path.home())])
     program = [sys.executable, "-m", "jupyterhub.singleuser", *sys.argv[1:]]
-    return os.execv(program[0], program)
+    return os.execv(program[0], program)  # noqa: S606
 
 
 if __name__ == "__main__":

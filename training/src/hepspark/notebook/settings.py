@@ -6,6 +6,7 @@ from typing import Any
 from hepspark.config import Config, checked
 from hepspark.errors import InputError
 from hepspark.kubernetes_spark import s3a
+from hepspark.notebook import template
 from hepspark.notebook.facility import Facility, storage
 
 MASTER = "k8s://https://kubernetes.default.svc"
@@ -88,21 +89,22 @@ def _on_executors(given: dict[str, str], count: int, place: Facility, reach: Map
         "master": MASTER,
         "app_name": given.pop("spark.app.name", "notebook"),
         "driver_memory": given.pop(_DRIVER_MEMORY, place.driver_memory),
-        "executor": {"instances": count, "cores": cores, "memory": memory},
-        "kubernetes": {"image": place.image, "service_account": place.account},
+        "executor": {
+            "instances": count,
+            "cores": cores,
+            "cpu": place.cpu if place.cpu and float(place.cpu) < cores else None,
+            "memory": memory,
+        },
+        "kubernetes": {
+            "image": place.image,
+            "service_account": place.account,
+            "executor_template": str(template.path()),
+        },
         "event_log": place.history or None,
     }
     own = {name: value for name, value in given.items() if name not in (_INSTANCES, _CORES, _CORES_MAX, _MEMORY)}
-    pages = {
-        # The pages of Spark reach the browser through the hub, which asks who looks at them.
-        "spark.ui.proxyBase": f"{place.prefix}sparkui",
-        "spark.ui.proxyRedirectUri": "/",
-        "spark.ui.port": "4040",
-        # Other ports than ours are closed, so that another one would be of no use.
-        "spark.port.maxRetries": "0",
-        "spark.kubernetes.container.image.pullPolicy": place.pull_policy,
-    }
-    return _checked(spark, {**reach, **_PAGES, **pages, **own})
+    of_pods = {"spark.kubernetes.container.image.pullPolicy": place.pull_policy}
+    return _checked(spark, {**reach, **_pages(place), **of_pods, **own})
 
 
 def _on_this_machine(given: dict[str, str], place: Facility | None, reach: Mapping[str, str]) -> Config:
@@ -111,16 +113,36 @@ def _on_this_machine(given: dict[str, str], place: Facility | None, reach: Mappi
         spark["driver_memory"] = given.pop(_DRIVER_MEMORY, place.driver_memory if place else "")
     if spark["master"].startswith("local"):
         given = {name: value for name, value in given.items() if name not in (_INSTANCES, _CORES, _CORES_MAX, _MEMORY)}
-    return _checked(spark, {**reach, **_PAGES, **given})
+    return _checked(spark, {**reach, **_pages(place), **given})
 
 
-_PAGES = {"spark.ui.enabled": "true"}
+def _pages(place: Facility | None) -> dict[str, str]:
+    """Spark's pages, which on a facility reach the browser through the hub: it asks who looks at them."""
+    if place is None:
+        return {"spark.ui.enabled": "true"}
+    return {
+        "spark.ui.enabled": "true",
+        "spark.ui.proxyBase": f"{place.prefix}sparkui",
+        "spark.ui.proxyRedirectUri": "/",
+        "spark.ui.port": "4040",
+        # All other ports are closed, so that another one would be of no use.
+        "spark.port.maxRetries": "0",
+    }
+
+
 _LARGER = "take less, or stop this server and choose a larger one (File, Hub Control Panel)"
 
 
 def _checked(spark: Mapping[str, Any], conf: Mapping[str, str]) -> Config:
     data = {"storage": storage().model_dump(), "spark": {**spark, "conf": dict(conf)}}
     return checked(data, "session")
+
+
+def differ_in_number_alone(one: Config, other: Config) -> bool:
+    """Whether a Spark of one configuration serves the other, with more or fewer executors."""
+    changed = {"spark": one.spark.model_copy(update={"executor": other.spark.executor})}
+    same_size = one.spark.executor.model_copy(update={"instances": other.spark.executor.instances})
+    return one.model_copy(update=changed) == other and same_size == other.spark.executor
 
 
 def check_executors(count: int, place: Facility) -> None:

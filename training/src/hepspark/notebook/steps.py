@@ -7,6 +7,7 @@ from typing import Any
 from hepspark.config import checked
 from hepspark.notebook.application import opened
 from hepspark.session import sharing
+from hepspark.spark import tidy
 
 
 def ingest(**section: Any) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def _run(name: str, section: dict[str, Any]) -> dict[str, Any]:
     config = application.config.model_copy(update={name: own})
     step = importlib.import_module(f"hepspark.steps.{name}")
     # Set around each step: a cell may run in a copy of the context that an earlier one ran in.
-    with sharing(application.context):
+    with sharing(application.context), tidy(application.context):
         result: dict[str, Any] = step.run(config)
     return result
 

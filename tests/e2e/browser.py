@@ -1,0 +1,116 @@
+"""A physicist at a browser: headless Chromium on the pages of hub and JupyterLab."""
+
+import base64
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.e2e.runs import until
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The distribution's Chromium."""
+    program = shutil.which("chromium")
+    assert program, "install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass(frozen=True)
+class Physicist:
+    """Somebody's browser; `pictures` is where screenshots are kept."""
+
+    name: str
+    page: Page
+    hub: str
+    pictures: Path
+
+    def sign_in(self, password: str) -> None:
+        """Open the hub's address, and sign in."""
+        self.page.goto(self.hub)
+        self.page.get_by_label("Username").fill(self.name)
+        self.page.get_by_label("Password").fill(password)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("link", name="Logout").wait_for()
+
+    def start(self, flavor: str) -> None:
+        """Choose a flavor, and wait for JupyterLab."""
+        self.page.goto(f"{self.hub}/hub/spawn")
+        self.page.get_by_label(flavor).check()
+        self.picture("flavors")
+        self.page.get_by_role("button", name="Start").click()
+        self.page.wait_for_url(f"**/user/{self.name}/lab**", timeout=90_000)
+        self.page.get_by_role("tab", name="Launcher").wait_for(timeout=60_000)
+
+    def stop(self) -> None:
+        """Stop the server, on the hub's page."""
+        self.page.goto(f"{self.hub}/hub/home")
+        self.page.get_by_role("button", name="Stop My Server").click()
+        self.page.get_by_role("button", name="Start My Server").or_(
+            self.page.get_by_role("link", name="Start My Server")
+        ).wait_for(timeout=60_000)
+
+    def upload(self, file: Path) -> None:
+        """Upload a file by JupyterLab's button."""
+        with self.page.expect_file_chooser() as chooser:
+            self.page.get_by_role("button", name="Upload Files").first.click()
+        chooser.value.set_files(file)
+        self.page.get_by_role("listitem", name=file.name).wait_for()
+
+    def run(self, notebook: str, seconds: float) -> list[dict[str, Any]]:
+        """Open a notebook, run it from top to bottom, and return its cells as they were saved."""
+        page = self.page
+        page.goto(f"{self.hub}/user/{self.name}/lab/tree/{quote(notebook)}")
+        indicator = page.locator(".jp-Notebook-ExecutionIndicator:visible")
+        page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]:visible').wait_for(timeout=60_000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+        def ended() -> list[dict[str, Any]] | None:
+            page.keyboard.press("Control+s")
+            cells = self.saved(notebook)
+            code = [cell for cell in cells if cell["cell_type"] == "code" and cell["source"]]
+            failed = [out for cell in code for out in cell["outputs"] if out["output_type"] == "error"]
+            assert not failed, f"{notebook}: {failed[0]['ename']}: {failed[0]['evalue']}\n" + text_of(cells)
+            done = all(cell["execution_count"] for cell in code)
+            return cells if done and indicator.get_attribute("data-status") == "idle" else None
+
+        cells = until(ended, f"{notebook} has run to its end", seconds, 2)
+        assert cells is not None
+        return cells
+
+    def saved(self, notebook: str) -> list[dict[str, Any]]:
+        """The cells of a notebook in the workspace."""
+        answer = self.page.request.get(f"{self.hub}/user/{self.name}/api/contents/{quote(notebook)}")
+        assert answer.ok, answer.text()
+        return list(json.loads(answer.text())["content"]["cells"])
+
+    def picture(self, name: str) -> None:
+        """Keep a screenshot."""
+        self.pictures.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=self.pictures / f"{name}.png")
+
+
+def text_of(cells: list[dict[str, Any]]) -> str:
+    """What all cells printed."""
+    outputs = [output for cell in cells if cell["cell_type"] == "code" for output in cell["outputs"]]
+    parts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
+    return "\n".join("".join(part) for part in parts)
+
+
+def pictures_of(cells: list[dict[str, Any]]) -> list[bytes]:
+    """The pictures that all cells drew, as PNG."""
+    outputs = [output for cell in cells if cell["cell_type"] == "code" for output in cell["outputs"]]
+    return [base64.b64decode(data["image/png"]) for out in outputs if "image/png" in (data := out.get("data", {}))]

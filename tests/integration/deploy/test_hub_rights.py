@@ -1,0 +1,406 @@
+"""What the hub and the drivers of users may do, before a real API server.
+
+Rights and policy are those of chart `jupyterhub`. The hub's own code and KubeSpawner, with the packages of the hub's
+image, make two users' namespaces and servers there; no kubelet runs these.
+"""
+
+import json
+import os
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from tests.integration.deploy.apiserver import layers
+from tests.integration.deploy.charts import ROOT, objects_of
+
+CHART = ROOT / "helm/jupyterhub"
+HUB_NAMESPACE, FOREIGN = "physics", "physics-foreign"
+ADA = "ada.lovelace"  # a name that a namespace cannot have as it is
+HUB = f"system:serviceaccount:{HUB_NAMESPACE}:jupyterhub-hub"
+BOB, BOBS = "bob", "physics-bob"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+PACKAGES = "usr/local/lib/python3.11/dist-packages"
+SECONDS = 60
+
+
+def ask(server, token, method, path, body=None, content="application/json"):
+    """The status and the answer of the API server."""
+    request = urllib.request.Request(
+        server.address + path,
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {server.tokens[token]}", "Content-Type": content},
+    )
+    authority = ssl.create_default_context(cafile=server.folder / "certificates" / "apiserver.crt")
+    try:
+        with urllib.request.urlopen(request, timeout=10, context=authority) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def until(found, *condition):
+    """What `found` gives, as soon as there is something."""
+    end = time.monotonic() + SECONDS
+    while not (result := found(*condition)):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return result
+
+
+def create(server, made):
+    """Make an object as somebody who may do all."""
+    meta, kind = made["metadata"], made["kind"].lower()
+    base = f"/apis/{made['apiVersion']}" if "/" in made["apiVersion"] else f"/api/{made['apiVersion']}"
+    within = f"/namespaces/{meta['namespace']}" if "namespace" in meta else ""
+    plural = f"{kind.removesuffix('y')}ies" if kind.endswith("y") else f"{kind}s"
+    status, answer = ask(server, "admin", "POST", f"{base}{within}/{plural}", made)
+    assert status == 201, answer["message"]
+
+
+def namespace(name, **labels):
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def sign_in(server, namespace, account):
+    """Get a token of a service account, and the name by which the server's tokens have it."""
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    status, answer = ask(server, "admin", "POST", path, body)
+    assert status == 201, answer
+    server.tokens[f"{namespace}.{account}"] = answer["status"]["token"]
+    return f"{namespace}.{account}"
+
+
+@pytest.fixture(scope="module")
+def chart(render):
+    """What the chart makes, for a hub that uses all that it has rights for."""
+    quota = ("--set-json", 'servers.quota={"services": "5"}')
+    return objects_of(render(CHART / "ci/default-values.yaml", *quota, namespace=HUB_NAMESPACE))
+
+
+@pytest.fixture(scope="module")
+def hub(apiserver, chart):
+    """The hub's account, when its rights are in force."""
+    for name in (HUB_NAMESPACE, FOREIGN):
+        create(apiserver, namespace(name))
+    for made in chart:
+        if made["kind"].startswith(("ClusterRole", "ServiceAccount", "ValidatingAdmission")):
+            create(apiserver, made)
+    account = sign_in(apiserver, HUB_NAMESPACE, "jupyterhub-hub")
+    path = "/api/v1/namespaces?dryRun=All"
+    until(lambda: ask(apiserver, account, "POST", path, namespace("elsewhere"))[0] == 422)
+    return account
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """Those of the hub's image, but the largest, which no server's making needs."""
+    folder = tmp_path_factory.mktemp("packages")
+    unused = tuple(f"{PACKAGES}/{name}/" for name in ("share", "botocore"))
+    for layer in layers("hepspark/hub"):
+        wanted = [one for one in layer if one.name.startswith(f"{PACKAGES}/") and not one.name.startswith(unused)]
+        layer.extractall(folder, wanted, filter="data")
+    return folder / PACKAGES
+
+
+@pytest.fixture(scope="module")
+def node(apiserver):
+    """Room for servers."""
+    path = "/api/v1/nodes/hub-host"
+    create(apiserver, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "hub-host"}})
+    _, made = ask(apiserver, "admin", "GET", path)
+    # The API server marks new nodes as not ready, as no kubelet reported.
+    _, made = ask(apiserver, "admin", "PUT", path, {**made, "spec": {}})
+    free = {"cpu": "16", "memory": "64Gi", "pods": "110"}
+    state = {"capacity": free, "allocatable": free, "conditions": [{"type": "Ready", "status": "True"}]}
+    status, answer = ask(apiserver, "admin", "PUT", f"{path}/status", {**made, "status": state})
+    assert status == 200, answer["message"]
+    yield
+    ask(apiserver, "admin", "DELETE", path)
+
+
+@pytest.fixture(scope="module")
+def servers(apiserver, hub, chart, packages, node, tmp_path_factory):  # noqa: ARG001 (servers need room)
+    """What the hub asked for while it made, stopped and removed the servers of two users; and the pods of these."""
+    folder = tmp_path_factory.mktemp("hub")
+    (settings,) = [made["data"]["settings.json"] for made in chart if made["kind"] == "ConfigMap"]
+    (folder / "settings.json").write_text(settings)
+    before = apiserver.audit.stat().st_size
+    paths = [packages, ROOT / "deploy/images/hub", ROOT / "training/src"]
+    command = [sys.executable, ROOT / "tests/integration/deploy/hub_server.py", folder / "settings.json", ADA, BOB]
+    variables = {"KUBECONFIG": str(apiserver.kubeconfig(hub)), "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, env=variables) as running,
+    ):
+
+        def pods():
+            assert running.poll() is None, (folder / "log").read_text()
+            found = ask(apiserver, "admin", "GET", "/api/v1/pods?labelSelector=spark-role%3Ddriver")[1]["items"]
+            return found if len(found) == 2 else None
+
+        try:
+            made = until(pods)
+            for pod in made:  # as a kubelet would
+                path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}/status"
+                container = {"name": "notebook", "ready": True, "restartCount": 0, "image": "i", "imageID": "i"}
+                state = {"phase": "Running", "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}]}
+                state |= {"containerStatuses": [container]}
+                status, answer = ask(apiserver, "admin", "PUT", path, {**pod, "status": state})
+                assert status == 200, answer
+            ended = running.wait(SECONDS)
+        finally:
+            running.kill()
+    assert ended == 0, (folder / "log").read_text()
+    with apiserver.audit.open() as file:
+        file.seek(before)
+        asked = [json.loads(line) for line in file]
+    return [one for one in asked if one["user"]["username"] == HUB], made
+
+
+@pytest.fixture(scope="module")
+def homes(servers):
+    """The namespaces of Bob and of Ada."""
+    _, pods = servers
+    return sorted({pod["metadata"]["namespace"] for pod in pods}, key=lambda name: name != BOBS)
+
+
+def test_the_hub_brings_about_what_a_user_needs(apiserver, homes):
+    assert homes[0] == BOBS
+    assert len(homes) == 2
+    for name in homes:
+        found = {
+            kind: {one["metadata"]["name"] for one in ask(apiserver, "admin", "GET", f"{base}/{kind}")[1]["items"]}
+            for base, kind in (
+                (f"/api/v1/namespaces/{name}", "serviceaccounts"),
+                (f"/api/v1/namespaces/{name}", "configmaps"),
+                (f"/api/v1/namespaces/{name}", "resourcequotas"),
+                (f"{RBAC}/namespaces/{name}", "rolebindings"),
+                (f"/apis/networking.k8s.io/v1/namespaces/{name}", "networkpolicies"),
+            )
+        }
+        assert found == {
+            "serviceaccounts": {"spark-driver", "spark-executor"},
+            "configmaps": {"storage-ca"},
+            "resourcequotas": {"user"},
+            "rolebindings": {"jupyterhub-hub", "spark-driver"},
+            "networkpolicies": {"server", "executor"},
+        }
+    (volume,) = ask(apiserver, "admin", "GET", f"/api/v1/namespaces/{BOBS}/persistentvolumeclaims")[1]["items"]
+    assert volume["metadata"]["deletionTimestamp"]  # a controller would let it go
+    assert ask(apiserver, "admin", "GET", f"/api/v1/namespaces/{BOBS}/pods")[1]["items"] == []
+
+
+def granted(chart, role):
+    (made,) = [one for one in chart if one["kind"] == "ClusterRole" and one["metadata"]["name"] == role]
+    return {(resource, verb) for rule in made["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+
+
+def test_the_hub_has_no_right_that_it_does_not_use(servers, chart):
+    asked, _ = servers
+    used = {
+        (one["objectRef"]["resource"], verb)
+        for one in asked
+        if one["responseStatus"]["code"] != 403
+        # Who makes an object by a patch needs both rights.
+        for verb in {one["verb"], "create" if one["responseStatus"]["code"] == 201 else one["verb"]}
+    }
+    rights = granted(chart, "physics-jupyterhub-hub") | granted(chart, "physics-jupyterhub-hub-servers")
+    # The first is looked at when the hub gives rights, the second where a quota refuses a volume that may be there.
+    assert rights - used == {("clusterroles", "bind"), ("persistentvolumeclaims", "get")}
+    assert used <= rights
+
+
+def test_a_driver_has_no_right_that_the_driver_of_a_run_has_not(chart, driver_rules):
+    of_runs = {(resource, verb) for rule in driver_rules for resource in rule["resources"] for verb in rule["verbs"]}
+    rights = granted(chart, "physics-jupyterhub-hub-driver")
+    assert rights < of_runs
+    assert {resource for resource, _ in of_runs - rights} == {"leases", "jobs", "events"}
+
+
+OURS = {"hepspark/hub": HUB_NAMESPACE, "pod-security.kubernetes.io/enforce": "restricted"}
+APART = "no business outside of its users' namespaces"
+NOT_OURS = "is not of the hub"
+
+
+def rights_for(role, account="jupyterhub-hub", namespace=HUB_NAMESPACE):
+    return {
+        "apiVersion": RBAC.removeprefix("/apis/"),
+        "kind": "RoleBinding",
+        "metadata": {"name": "more"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+    }
+
+
+SERVERS = rights_for("physics-jupyterhub-hub-servers")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("/api/v1/namespaces", namespace("elsewhere", **OURS), APART),
+        ("/api/v1/namespaces", namespace("physicsx", **OURS), APART),
+        ("/api/v1/namespaces", namespace("physics-x"), NOT_OURS),
+        ("/api/v1/namespaces", namespace("physics-x", **OURS | {"hepspark/hub": "other"}), NOT_OURS),
+        ("/api/v1/namespaces", namespace("physics-x", **{"hepspark/hub": HUB_NAMESPACE}), "restricted"),
+        (f"/api/v1/namespaces/{FOREIGN}", namespace(FOREIGN, **OURS), NOT_OURS),
+        ("/api/v1/namespaces/kube-system", namespace("kube-system", **OURS), APART),
+        (f"/api/v1/namespaces/{HUB_NAMESPACE}", namespace(HUB_NAMESPACE, **OURS), APART),
+        (
+            f"/api/v1/namespaces/{BOBS}",
+            namespace(BOBS, **OURS | {"pod-security.kubernetes.io/enforce": "privileged"}),
+            "restricted",
+        ),
+        (f"{RBAC}/namespaces/kube-system/rolebindings", SERVERS, APART),
+        (f"{RBAC}/namespaces/{HUB_NAMESPACE}/rolebindings", SERVERS, APART),
+        (f"{RBAC}/namespaces/{FOREIGN}/rolebindings", SERVERS, NOT_OURS),
+        (f"{RBAC}/namespaces/{BOBS}/rolebindings", rights_for("cluster-admin"), "attempting to grant"),
+        (f"{RBAC}/namespaces/{BOBS}/rolebindings", rights_for("system:node"), "attempting to grant"),
+    ],
+)
+@pytest.mark.usefixtures("servers")
+def test_the_hub_is_held_to_namespaces_of_its_users(apiserver, hub, path, body, told):
+    if path.endswith("s") and path != f"/api/v1/namespaces/{HUB_NAMESPACE}":
+        status, answer = ask(apiserver, hub, "POST", path, body)
+    else:
+        status, answer = ask(apiserver, hub, "PATCH", path, body, "application/merge-patch+json")
+    assert status in (403, 422)
+    assert told in answer["message"]
+
+
+@pytest.mark.usefixtures("servers")
+def test_the_hub_may_bind_its_two_roles(apiserver, hub):
+    status, answer = ask(apiserver, hub, "POST", f"{RBAC}/namespaces/{BOBS}/rolebindings?dryRun=All", SERVERS)
+    assert status == 201, answer
+
+
+@pytest.fixture(scope="module")
+def secrets(apiserver, homes):
+    """A Secret in each namespace."""
+    for name in (HUB_NAMESPACE, FOREIGN, *homes):
+        create(apiserver, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": name}})
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/secrets"),
+        *(
+            ("GET", f"/api/v1/namespaces/{name}/secrets{one}")
+            for name in (HUB_NAMESPACE, FOREIGN, BOBS)
+            for one in ("", "/keys")
+        ),
+        ("GET", "/api/v1/configmaps"),
+        ("GET", "/api/v1/namespaces"),
+        ("DELETE", f"/api/v1/namespaces/{BOBS}"),
+        ("POST", f"/api/v1/namespaces/{HUB_NAMESPACE}/pods"),
+        ("POST", f"/api/v1/namespaces/{FOREIGN}/pods"),
+        ("POST", f"/api/v1/namespaces/{BOBS}/pods/one/exec?command=id"),
+        ("POST", f"/api/v1/namespaces/{BOBS}/serviceaccounts/spark-driver/token"),
+        ("POST", f"/api/v1/namespaces/{HUB_NAMESPACE}/serviceaccounts/jupyterhub-proxy/token"),
+        ("POST", f"{RBAC}/clusterrolebindings"),
+        ("POST", f"{RBAC}/clusterroles"),
+        ("POST", f"{RBAC}/namespaces/{BOBS}/roles"),
+        ("DELETE", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/physics-jupyterhub-hub"),
+    ],
+)
+@pytest.mark.usefixtures("secrets")
+def test_the_hub_has_no_other_rights(apiserver, hub, method, path):
+    status, answer = ask(apiserver, hub, method, path, {} if method == "POST" else None)
+    assert status == 403, answer
+    assert "cannot" in answer["message"]
+
+
+@pytest.fixture(scope="module")
+def driver(apiserver, homes):
+    """The account of Bob's driver."""
+    return sign_in(apiserver, homes[0], "spark-driver")
+
+
+def executor(**security):
+    good = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
+    good |= {"seccompProfile": {"type": "RuntimeDefault"}}
+    container = {"name": "executor", "image": "hepspark/spark:1", "securityContext": good | security}
+    spec = {"serviceAccountName": "spark-executor", "containers": [container]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "executor-"}, "spec": spec}
+
+
+def test_a_driver_makes_executors_in_its_own_namespace_alone(apiserver, driver, homes):
+    status, answer = ask(apiserver, driver, "POST", f"/api/v1/namespaces/{BOBS}/pods?dryRun=All", executor())
+    assert status == 201, answer
+    status, answer = ask(
+        apiserver, driver, "POST", f"/api/v1/namespaces/{BOBS}/pods?dryRun=All", executor(allowPrivilegeEscalation=True)
+    )
+    assert status == 403
+    assert "violates PodSecurity" in answer["message"]
+    for name in (homes[1], HUB_NAMESPACE, FOREIGN):
+        status, answer = ask(apiserver, driver, "POST", f"/api/v1/namespaces/{name}/pods", executor())
+        assert status == 403
+        assert 'cannot create resource "pods"' in answer["message"]
+
+
+KINDS = (
+    "pods",
+    "configmaps",
+    "services",
+    "persistentvolumeclaims",
+    "secrets",
+    "serviceaccounts",
+    "resourcequotas",
+    "events",
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("secrets")
+def test_a_driver_sees_nothing_of_another_user(apiserver, driver, homes, kind):
+    adas = homes[1]
+    for method, path in (
+        ("GET", f"/api/v1/namespaces/{adas}/{kind}"),
+        ("GET", f"/api/v1/namespaces/{adas}/{kind}/one"),
+        ("POST", f"/api/v1/namespaces/{adas}/{kind}"),
+        ("DELETE", f"/api/v1/namespaces/{adas}/{kind}/one"),
+        ("DELETE", f"/api/v1/namespaces/{adas}/{kind}"),
+        ("GET", f"/api/v1/{kind}"),
+    ):
+        status, answer = ask(apiserver, driver, method, path, {} if method == "POST" else None)
+        assert status == 403, (method, path)
+        assert "cannot" in answer["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", f"/api/v1/namespaces/{BOBS}/secrets"),
+        ("GET", f"/api/v1/namespaces/{BOBS}/secrets/keys"),
+        ("POST", f"/api/v1/namespaces/{BOBS}/serviceaccounts/spark-driver/token"),
+        ("POST", f"/api/v1/namespaces/{BOBS}/pods/one/exec?command=id"),
+        ("DELETE", f"/api/v1/namespaces/{BOBS}/resourcequotas/user"),
+        ("DELETE", f"/apis/networking.k8s.io/v1/namespaces/{BOBS}/networkpolicies/server"),
+        ("POST", f"{RBAC}/namespaces/{BOBS}/rolebindings"),
+        ("DELETE", f"{RBAC}/namespaces/{BOBS}/rolebindings/jupyterhub-hub"),
+        ("GET", f"/api/v1/namespaces/{BOBS}"),
+        ("GET", "/api/v1/namespaces"),
+        ("GET", "/api/v1/nodes"),
+    ],
+)
+@pytest.mark.usefixtures("secrets")
+def test_a_driver_has_no_other_rights_in_its_own(apiserver, driver, method, path):
+    status, answer = ask(apiserver, driver, method, path, {} if method == "POST" else None)
+    assert status == 403, answer
+    assert "cannot" in answer["message"]
+
+
+@pytest.mark.usefixtures("secrets")
+def test_an_executor_has_no_rights_at_all(apiserver):
+    account = sign_in(apiserver, BOBS, "spark-executor")
+    for kind in KINDS:
+        assert ask(apiserver, account, "GET", f"/api/v1/namespaces/{BOBS}/{kind}")[0] == 403

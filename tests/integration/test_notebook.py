@@ -1,0 +1,140 @@
+"""A notebook's Spark: executors that come and go, kernels that end, keys that expire."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hepspark import notebook as hep
+from hepspark.config import StorageConfig
+from hepspark.errors import InputError
+from hepspark.model.bigdl import check_parallelism
+from hepspark.notebook import application
+from hepspark.spark import registered_executors
+from hepspark.storage import store_for
+from hepspark.storage.s3_client import forget_clients
+from tests.integration.middleman import Answer, serving
+
+EVENTS, EPOCHS, BATCH = 2400, 1, 96
+WAIT_SECONDS = 120
+
+
+def until(condition):
+    end = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def spark(spark_master):
+    """A session on a cluster that has started three executors."""
+    properties = {"spark.executor.cores": 1, "spark.cores.max": 3, "spark.executor.memory": "512m"}
+    yield hep.session(conf={"spark.master": spark_master, **properties})
+    hep.stop()
+    hep.stop()
+
+
+def test_executors_come_and_go_in_one_session(spark, published, tmp_path, capsys):
+    until(lambda: registered_executors(spark.sparkContext) == 3)
+    hep.scale(1)
+    data = spark.read.parquet(str(published)).cache()
+    assert data.count() == EVENTS
+    for number, executors in enumerate((1, 2, 1)):
+        hep.scale(executors)
+        assert registered_executors(spark.sparkContext) == executors
+        assert check_parallelism(BATCH) == (executors, 1)
+        assert spark.sparkContext.defaultParallelism == executors
+        assert data.count() == EVENTS
+        model = hep.train(
+            input=published, output=tmp_path / str(number), epochs=EPOCHS, batch=BATCH, balance={"mode": "none"}
+        )
+        assert model["events_applied"] == EPOCHS * sum(model["counts"]["train"].values())
+        assert data.count() == EVENTS
+        assert len(spark.sparkContext._jsc.getPersistentRDDs()) == 1  # nothing is left of the training
+    told = capsys.readouterr().err
+    assert "2 executors are there (1 before); nothing was lost" in told
+    assert "1 executor is there (2 before); what the others had cached is computed again where it is needed" in told
+    with pytest.raises(InputError, match="0 executors cannot work"):
+        hep.scale(0)
+    assert hep.session() is spark
+
+
+KERNEL = """
+import sys
+from hepspark.errors import InputError
+from hepspark.notebook import extension
+extension.load_ipython_extension(None)
+assert "pyspark" not in sys.modules
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
+seed = SparkSession.builder.config("spark.executor.instances", 2).config("spark.executor.cores", 1)
+seed = seed.config("spark.ui.port", 0)  # who runs the tests may have another Spark
+for start in (SparkContext, seed.config("spark.cores.max", 3).getOrCreate):
+    try:
+        start()
+    except InputError as error:
+        print(error)
+spark = seed.config("spark.cores.max", 2).getOrCreate()
+assert spark.range(7).count() == 7
+from hepspark import notebook as hep
+assert hep.session().sparkContext is spark.sparkContext
+print(spark.conf.get("spark.serializer"), hep.ui())
+print(SparkContext._gateway.proc.pid, flush=True)
+input()
+"""
+"""What a kernel does; on a server without executors, so that no cluster is needed."""
+
+
+def test_java_ends_with_its_kernel_that_started_spark_by_its_own_hand(tmp_path):
+    server = {"POD_NAMESPACE": "hub-alice", "HEPSPARK_IMAGE": "spark:1", "JUPYTERHUB_SERVICE_PREFIX": "/user/alice/"}
+    kernel = subprocess.Popen(
+        [sys.executable, "-c", KERNEL],
+        env=os.environ | server,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    try:
+        direct, refused, spark, java = (kernel.stdout.readline() for _ in range(4))
+        assert direct.startswith("SparkContext(…): here Spark is started by")
+        assert refused.startswith("spark.cores.max is 3, but 2 executors")
+        assert spark.split() == ["org.apache.spark.serializer.JavaSerializer", "/user/alice/sparkui/jobs/"]
+        assert Path(f"/proc/{java.strip()}").exists()
+    finally:
+        kernel.send_signal(signal.SIGKILL)
+        kernel.communicate()
+    until(lambda: not Path(f"/proc/{java.strip()}").exists())
+
+
+def test_keys_of_the_hub_are_renewed(server, s3, bucket, aws_environment, tmp_path):
+    store_for(bucket, s3).write(f"{bucket}/alice/a", b"1")
+    asked = []
+
+    def hub(request):
+        asked.append(request.headers["Authorization"])
+        expires = datetime.now(UTC) + timedelta(seconds=1 if len(asked) == 1 else 3600)
+        keys = {"Version": 1, "AccessKeyId": server.user, "SecretAccessKey": server.password}
+        return Answer(200, body=json.dumps(keys | {"Expiration": expires.isoformat()}).encode())
+
+    file = Path(application.__file__).with_name("aws.ini")
+    (tmp_path / "aws.ini").write_text(file.read_text().replace("/usr/bin/python3.11", sys.executable))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        aws_environment.delenv(name)
+    with serving(hub) as address:
+        aws_environment.setenv("JUPYTERHUB_API_URL", f"{address}/hub/api")
+        aws_environment.setenv("JUPYTERHUB_API_TOKEN", "t0ken")
+        aws_environment.setenv("AWS_ENDPOINT_URL", server.endpoint)
+        aws_environment.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws.ini"))
+        forget_clients()
+        store = store_for(bucket, StorageConfig())
+        for _ in range(3):
+            assert store.read(f"{bucket}/alice/a") == b"1"
+    assert asked == ["token t0ken"] * 2  # once at the beginning, once when the first keys were about to expire

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from hepspark.notebook.workspace import main as copy_notebooks
+from hepspark.notebook.home import main as copy_notebooks
 
 NOTEBOOKS = "/usr/local/share/hepspark/notebooks"
 

@@ -1,4 +1,4 @@
-"""Puts the image's notebooks into a home folder, when a server starts: `python -m hepspark.notebook.workspace FROM TO`.
+"""Puts the image's notebooks into a home folder, when a server starts: `python -m hepspark.notebook.home FROM TO`.
 
 What a user has stays as it is: a notebook whose name is taken is left alone, whether it was changed or not.
 """
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         The exit code: 2 where the arguments are wrong, otherwise 0.
     """
     if len(arguments) != 2:
-        sys.stderr.write("usage: python -m hepspark.notebook.workspace FROM TO\n")
+        sys.stderr.write("usage: python -m hepspark.notebook.home FROM TO\n")
         return 2
     source, home = map(Path, arguments)
     try:

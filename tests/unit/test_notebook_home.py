@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from hepspark.notebook.workspace import copy_notebooks, main
+from hepspark.notebook.home import copy_notebooks, main
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_home_that_takes_no_files_keeps_no_server_from_starting(image, tmp_pat
 
 
 def test_the_program(image, tmp_path):
-    command = [sys.executable, "-m", "hepspark.notebook.workspace", str(image), str(tmp_path / "home")]
+    command = [sys.executable, "-m", "hepspark.notebook.home", str(image), str(tmp_path / "home")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "A tutorial.ipynb: new" in done.stderr

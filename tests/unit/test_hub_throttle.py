@@ -1,7 +1,6 @@
 """Whoever guesses passwords waits longer and longer."""
 
 import pytest
-
 from hepspark_hub import throttle
 from hepspark_hub.throttle import Throttle
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import bcrypt
 from firstuseauthenticator import FirstUseAuthenticator
+from firstuseauthenticator.firstuseauthenticator import TEMPLATE_DIR
 from jupyterhub import orm
 from traitlets import Float, Unicode
 
@@ -31,6 +32,8 @@ def configure(config: Any, administrator: str, places: Places) -> None:
     config.JupyterHub.authenticator_class = LocalAccounts
     config.Authenticator.admin_users = {administrator}
     config.Authenticator.allow_existing_users = True
+    # It only finds the page for a new password itself after somebody has asked for its form.
+    config.JupyterHub.template_paths.append(TEMPLATE_DIR)
     config.FirstUseAuthenticator.dbm_path = str(places.state / "passwords.dbm")
     config.LocalAccounts.administrator = administrator
     config.LocalAccounts.first_password_file = str(places.secret / "firstPassword")

@@ -1,5 +1,6 @@
 """Somebody at a browser: cookies, pages, forms, and what the hub's pages ask of its API."""
 
+import re
 import time
 from typing import Any
 from urllib.parse import quote, urljoin
@@ -29,7 +30,7 @@ class Browser:
         headers = {"Sec-Fetch-Mode": "navigate"}
         return self.session.get(urljoin(self.url, path), headers=headers, timeout=SECONDS, **options)
 
-    def submit(self, path: str, **fields: str) -> requests.Response:
+    def submit(self, path: str, **fields: Any) -> requests.Response:
         """What a form of the hub leads to."""
         headers = {"Sec-Fetch-Mode": "navigate", "Referer": self.url + path}
         data = {"_xsrf": self._xsrf(), **fields}
@@ -39,6 +40,14 @@ class Browser:
         """What follows the form of the first page."""
         self.get("/hub/login")
         return self.submit("/hub/login?next=%2Fhub%2Fhome", username=name, password=password)
+
+    def visit(self, path: str) -> requests.Response:
+        """A user's server; where the hub asks whether that server may know who comes, it may."""
+        page = self.get(path)
+        if "/hub/api/oauth2/authorize" in page.url and page.ok:
+            scopes = re.findall(r'name="scopes"\s+value="([^"]*)"', page.text)
+            page = self.submit(page.url.removeprefix(self.url), scopes=scopes)
+        return page
 
     def sign_out(self) -> None:
         """By the page's button."""
@@ -70,6 +79,12 @@ class Browser:
         """Stop it, and wait until it is gone."""
         assert self.api("DELETE", f"/users/{quote(name)}/server").status_code in (202, 204)
         wait_for(lambda: not self.servers(name), f"the end of the server of {name}")
+
+    def new_token(self, name: str) -> str:
+        """A token with all rights of a user, who makes it by the page."""
+        made = self.api("POST", f"/users/{quote(name)}/tokens", json={})
+        assert made.status_code == 201, made.text
+        return str(made.json()["token"])
 
     def servers(self, name: str) -> dict[str, Any]:
         """Those that run."""

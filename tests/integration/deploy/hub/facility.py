@@ -26,23 +26,26 @@ class Facility:
     Args:
         folder: With the files of a hub's pod.
         programs: That run.
-        variables: Of the hub's environment.
-        settings: That differ from those of a small hub.
     """
 
-    FIRST_PASSWORD = "first-password"
-    FIRST_WAIT, LONGEST_WAIT = 0.25, 0.5
+    FIRST_WAIT, LONGEST_WAIT = 0.02, 3.0
 
-    def __init__(self, folder: Path, programs: Programs, variables: dict[str, str], settings: dict[str, Any]) -> None:
-        self.folder, self._programs, self._variables = folder, programs, variables
-        self.settings = {**BASE, **settings}
+    def __init__(self, folder: Path, programs: Programs) -> None:
+        self.folder, self._programs = folder, programs
+        self.configure({}, {})
         self.url, self._hub_url, self._proxy_api = free_port_url(), free_port_url(), free_port_url()
         self._token = secrets.token_hex(16)
         self._hub: subprocess.Popen[bytes] | None = None
         self._stack = ExitStack()
         for name, content in (("cookieSecret", secrets.token_hex(8)), ("clientSecret", "provider-secret")):
             self.set_secret(name, content)
-        self.set_secret("firstPassword", self.FIRST_PASSWORD)
+        self.password = "first-password"
+        """Of the administrator."""
+        self.set_secret("firstPassword", self.password)
+
+    def configure(self, variables: dict[str, str], settings: dict[str, Any]) -> None:
+        """Have the hub start with variables in its environment, and settings that differ from those of a small hub."""
+        self._variables, self.settings = variables, {**BASE, **settings}
 
     def set_secret(self, name: str, content: str) -> None:
         (self.folder / "secret").mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
 """Stands in for a user's JupyterLab: a page behind the hub's sign-in, that tells who looks at it and what it was given.
 
-It runs in the hub's environment, started by the hub as the user's server. It ends with its standard input, which is that
-of the test session.
+It runs in the hub's environment, started by the hub as the user's server. It ends with its standard input, which is
+that of the test session.
 """
 
 import asyncio

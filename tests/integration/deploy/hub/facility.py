@@ -45,7 +45,8 @@ class Facility:
 
     def configure(self, variables: dict[str, str], settings: dict[str, Any]) -> None:
         """Have the hub start with variables in its environment, and settings that differ from those of a small hub."""
-        self._variables, self.settings = variables, {**BASE, **settings}
+        servers = {**BASE["servers"], "idle_minutes": 0}
+        self._variables, self.settings = variables, {**BASE, "servers": servers, **settings}
 
     def set_secret(self, name: str, content: str) -> None:
         (self.folder / "secret").mkdir(exist_ok=True)

@@ -167,3 +167,15 @@ def test_a_store_that_does_not_answer_is_told_to_the_server(
     assert answer.status_code == 503
     endpoint = facility.settings["storage"]["endpoint"]
     assert answer.json()["message"].startswith(f"{endpoint} gives no credentials: Could not connect")
+
+
+def test_no_group_makes_administrators_where_none_is_named(facility: Facility, provider: Provider) -> None:
+    provider.set_user("hedy", "operators")
+    guest = Guest(facility.url)
+    guest.sign_in_as("hedy")
+    assert guest.is_admin()
+    facility.stop_hub()
+    facility.settings["oidc"]["admin_groups"] = []
+    facility.start_hub()
+    Guest(facility.url).sign_in_as("hedy")
+    assert not guest.is_admin()

@@ -34,7 +34,7 @@ def configure(config: Any, administrator: str, places: Places) -> None:
     config.Authenticator.allow_existing_users = True
     # It only finds the page for a new password itself after somebody has asked for its form.
     config.JupyterHub.template_paths.append(TEMPLATE_DIR)
-    config.FirstUseAuthenticator.dbm_path = str(places.state / "passwords.dbm")
+    config.FirstUseAuthenticator.dbm_path = str(places.passwords)
     config.LocalAccounts.administrator = administrator
     config.LocalAccounts.first_password_file = str(places.secret / "firstPassword")
 

@@ -14,3 +14,8 @@ class Places:
     """A file for each user with fixed keys: access key and secret, apart by a space or line break."""
     state: Path = Path("/srv/hub")
     """The hub's volume."""
+
+    @property
+    def passwords(self) -> Path:
+        """Of local accounts, hashed."""
+        return self.state / "passwords.dbm"

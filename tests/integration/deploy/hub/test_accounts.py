@@ -4,6 +4,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hepspark_hub.forget import forget
+from hepspark_hub.places import Places
 
 from tests.integration.deploy.hub.browser import Browser
 from tests.integration.deploy.hub.conftest import PASSWORD
@@ -57,6 +59,17 @@ def test_a_user_whom_the_administrator_adds_chooses_a_password(browser: Browser,
     assert not browser.api("GET", "/user").json()["admin"]
     browser.sign_out()
     assert refusal(browser.sign_in("grace", PASSWORD.upper())) == "Invalid username or password"
+
+
+def test_a_forgotten_password_is_chosen_anew(local: Facility, new_user) -> None:
+    browser: Browser = new_user("ida")
+    browser.sign_out()
+    forget(Places(state=local.folder).passwords, "Ida")
+    browser.sign_in("ida", "another password")
+    assert browser.user() == "ida"
+    assert refusal(Browser(local.url).sign_in("ida", PASSWORD)) == "Invalid username or password"
+    with pytest.raises(KeyError):
+        forget(Places(state=local.folder).passwords, "nobody")
 
 
 @pytest.mark.parametrize("name", ["mallory", "ada, grace", "ada\\", "x" * 300])

@@ -29,12 +29,12 @@ def forget(passwords: Path, name: str) -> None:
 def main(arguments: list[str]) -> int:
     """Run the program; its exit code."""
     if len(arguments) != 1:
-        sys.stderr.write("usage: python -m hepspark_hub.forget NAME\n")
+        print("usage: python -m hepspark_hub.forget NAME", file=sys.stderr)  # noqa: T201
         return 2
     try:
         forget(Places().passwords, arguments[0])
     except KeyError:
-        sys.stderr.write(f"{arguments[0]} has no password here; the next sign-in chooses one\n")
+        print(f"{arguments[0]} has no password here; the next sign-in chooses one", file=sys.stderr)  # noqa: T201
         return 2
     return 0
 

@@ -34,11 +34,12 @@ class Facility:
         self.folder, self._programs = folder, programs
         self.configure({}, {})
         self.url, self._hub_url, self._proxy_api = free_port_url(), free_port_url(), free_port_url()
-        self._token = secrets.token_hex(16)
+        self._token, self.operator_token = secrets.token_hex(16), secrets.token_hex(16)
         self._hub: subprocess.Popen[bytes] | None = None
         self._stack = ExitStack()
-        for name, content in (("cookieSecret", secrets.token_hex(8)), ("clientSecret", "provider-secret")):
-            self.set_secret(name, content)
+        self.set_secret("cookieSecret", secrets.token_hex(8))
+        self.set_secret("clientSecret", "secret-of-the-provider")
+        self.set_secret("operatorToken", self.operator_token)
         self.password = "first-password"
         """Of the administrator."""
         self.set_secret("firstPassword", self.password)

@@ -116,6 +116,7 @@ def test_only_tokens_get_keys(local: Facility, pair: Pair) -> None:
         "a cookie": lambda: pair.mine.api("GET", "/hepspark/credentials"),
         "a cookie on a page": lambda: pair.mine.get(CREDENTIALS),
         "nothing": lambda: requests.get(local.url + CREDENTIALS, timeout=SECONDS),
+        "a service's token": lambda: with_token(local.url, local.operator_token, CREDENTIALS),
         "an invented token": lambda: with_token(local.url, "0" * 32, CREDENTIALS),
         "a token in the address": lambda: requests.get(
             f"{local.url}{CREDENTIALS}?token={pair.mine.new_token('linus')}", timeout=SECONDS

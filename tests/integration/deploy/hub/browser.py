@@ -38,7 +38,15 @@ class Browser:
 
     def sign_in(self, name: str, password: str) -> requests.Response:
         """What follows the form of the first page."""
+        self.open_form()
+        return self.fill_in(name, password)
+
+    def open_form(self) -> None:
+        """The form that asks who comes."""
         self.get("/hub/login")
+
+    def fill_in(self, name: str, password: str) -> requests.Response:
+        """What follows that form."""
         return self.submit("/hub/login?next=%2Fhub%2Fhome", username=name, password=password)
 
     def visit(self, path: str) -> requests.Response:

@@ -65,6 +65,11 @@ class Chart:
         pair = (access_key or self.minio.user, secret_key or self.minio.password)
         return boto3.session.Session(*pair).client("s3", endpoint_url=self.minio.endpoint, region_name="us-east-1")
 
+    def with_keys(self, keys: dict[str, str]):
+        """In the name of whoever has temporary keys, as `credential_process` gives them."""
+        session = boto3.session.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys.get("SessionToken"))
+        return session.client("s3", endpoint_url=self.minio.endpoint, region_name="us-east-1")
+
     def s3_of(self, user: str, password: str):
         return self.s3(f"{user}-{self.own}", password)
 

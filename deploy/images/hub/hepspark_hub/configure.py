@@ -5,42 +5,42 @@ import os
 import sys
 from typing import Any
 
-from hepspark_hub import accounts, credentials, oidc, servers
+from hepspark_hub import accounts, credentials, keys, oidc, servers
 from hepspark_hub.namespaces import CA_FILE
-from hepspark_hub.settings import SECRET, Settings
+from hepspark_hub.places import Places
+from hepspark_hub.settings import Settings
 from hepspark_hub.spawning import Spawning
 
 PORT = 8081
-STATE = "/srv/hub"
-"""The hub's volume."""
 
 
-def configure(config: Any, settings: Settings) -> None:
+def configure(config: Any, settings: Settings, places: Places) -> None:
     """Set what the hub needs.
 
     Args:
         config: Of traitlets, as a configuration file gets it.
         settings: Ours.
+        places: Where its files are.
     """
-    _network(config, settings)
+    _network(config, settings, places)
     _servers(config, settings)
-    _rights(config, settings)
+    _rights(config, settings, places)
     if settings.oidc:
-        oidc.configure(config, settings.oidc)
+        oidc.configure(config, settings.oidc, places)
     else:
-        accounts.configure(config, settings.administrator, STATE)
+        accounts.configure(config, settings.administrator, places)
     if settings.servers.idle_minutes:
         _cull(config, settings.servers.idle_minutes)
 
 
-def _network(config: Any, settings: Settings) -> None:
+def _network(config: Any, settings: Settings, places: Places) -> None:
     hub = config.JupyterHub
     hub.hub_bind_url = f"http://:{PORT}"
     # Servers are in other namespaces.
     hub.hub_connect_url = f"http://{settings.hub}.{settings.namespace}.svc:{PORT}"
-    hub.db_url = os.environ.get("HUB_DATABASE") or f"sqlite:///{STATE}/hub.sqlite"
+    hub.db_url = os.environ.get("HUB_DATABASE") or f"sqlite:///{places.state}/hub.sqlite"
     # Of one length, whatever an operator chose.
-    hub.cookie_secret = hashlib.sha256((SECRET / "cookieSecret").read_bytes()).digest()
+    hub.cookie_secret = hashlib.sha256((places.secret / "cookieSecret").read_bytes()).digest()
     # What runs goes on without the hub, and is found again by the next one.
     hub.cleanup_servers = False
     hub.cleanup_proxy = False
@@ -56,7 +56,7 @@ def _servers(config: Any, settings: Settings) -> None:
     config.KubeSpawner.pre_spawn_hook = hooks.prepare
 
 
-def _rights(config: Any, settings: Settings) -> None:
+def _rights(config: Any, settings: Settings, places: Places) -> None:
     """Who may ask for the keys of a workspace: the server of its user, and the user."""
     hub, scope = config.JupyterHub, credentials.SCOPE
     hub.services = []
@@ -69,9 +69,9 @@ def _rights(config: Any, settings: Settings) -> None:
         config,
         "operator",
         ["admin:users", "admin:servers", "access:servers", "tokens", "list:users", "read:hub"],
-        api_token=(SECRET / "operatorToken").read_text().strip(),
+        api_token=(places.secret / "operatorToken").read_text().strip(),
     )
-    source = {"source": credentials.source_of(settings)}
+    source = {"source": keys.source_of(settings, places.keys)}
     hub.extra_handlers = [(credentials.PATH, credentials.CredentialsHandler, source)]
 
 

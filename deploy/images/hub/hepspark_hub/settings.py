@@ -7,8 +7,6 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 FILE = Path("/etc/hub/settings.json")
-SECRET = Path("/etc/hub-secret")
-"""Folder with the files cookieSecret, operatorToken, and firstPassword or clientSecret."""
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?$")]
 Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(Mi|Gi)$")]

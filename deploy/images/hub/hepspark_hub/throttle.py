@@ -4,39 +4,44 @@ import time
 from collections.abc import Callable
 
 FREE_ATTEMPTS = 3
-LONGEST_SECONDS = 30.0
 FORGOTTEN_AFTER_SECONDS = 900.0
 MOST_NAMES = 10_000
 """Names that are remembered; a flood of invented ones forgets the oldest."""
+_LONGEST_NAME = 255
+"""Characters, as the hub keeps them."""
 
 
 class Throttle:
-    """Counts failures of each name.
+    """Gives each attempt to sign in its time, so that those at one name are further and further apart.
+
+    Attempts at the same moment get times one after the other: trying many at once is no faster.
 
     Args:
+        first: Seconds between the last free attempt and the next one; they double from there.
+        longest: Seconds between two attempts at most.
         clock: Seconds that only grow.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._failures: dict[str, tuple[int, float]] = {}
+    def __init__(self, first: float, longest: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._first, self._longest, self._clock = first, longest, clock
+        self._attempts: dict[str, tuple[int, float]] = {}
 
-    def seconds(self, name: str) -> float:
-        """How long the next attempt has to wait: nothing at first, then doubling from one second."""
-        failures, last = self._failures.get(name, (0, 0.0))
-        if failures < FREE_ATTEMPTS or self._clock() - last > FORGOTTEN_AFTER_SECONDS:
-            return 0.0
-        return float(min(2.0 ** (failures - FREE_ATTEMPTS), LONGEST_SECONDS))
-
-    def failed(self, name: str) -> None:
-        """Note a wrong password."""
-        failures, last = self._failures.pop(name, (0, 0.0))
-        if self._clock() - last > FORGOTTEN_AFTER_SECONDS:
-            failures = 0
-        self._failures[name] = (min(failures + 1, 64), self._clock())
-        if len(self._failures) > MOST_NAMES:
-            del self._failures[next(iter(self._failures))]
+    def attempt(self, name: str) -> float | None:
+        """Seconds until an attempt may be looked at; None where so many wait that it has to be refused."""
+        key, now = name[:_LONGEST_NAME], self._clock()
+        count, last = self._attempts.get(key, (0, now))
+        if now - last > FORGOTTEN_AFTER_SECONDS:
+            count = 0
+        apart = min(self._first * 2.0 ** (count - FREE_ATTEMPTS), self._longest) if count >= FREE_ATTEMPTS else 0.0
+        turn = max(now, last + apart)
+        if turn - now > self._longest:
+            return None
+        self._attempts.pop(key, None)
+        self._attempts[key] = (min(count + 1, 64), turn)
+        if len(self._attempts) > MOST_NAMES:
+            del self._attempts[next(iter(self._attempts))]
+        return turn - now
 
     def succeeded(self, name: str) -> None:
         """Forget what was wrong before."""
-        self._failures.pop(name, None)
+        self._attempts.pop(name[:_LONGEST_NAME], None)

@@ -18,7 +18,8 @@ from typing import Any
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from hepspark_hub.settings import FILE, SECRET, load
+from hepspark_hub.places import Places
+from hepspark_hub.settings import FILE, load
 
 START_SECONDS = 300
 CELL_SECONDS = 600
@@ -150,7 +151,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--code", default="print(1 + 1)")
     parser.add_argument("--keep", action="store_true")
     given = parser.parse_args(arguments)
-    client = Client(settings.address, (SECRET / "operatorToken").read_text().strip())
+    client = Client(settings.address, (Places().secret / "operatorToken").read_text().strip())
     try:
         found = asyncio.run(trial(client, given.name, given.flavor, given.code, keep=given.keep))
     except TrialError as error:

@@ -16,3 +16,5 @@ config.ServerProxy.servers = {
 # Executors leave with their kernel. One that computes is not idle, nor is one whose page is open.
 config.MappingKernelManager.cull_idle_timeout = 3600
 config.MappingKernelManager.cull_interval = 60
+# A cookie works so long after its user has signed out, and without the hub; 0 would be for ever.
+config.HubOAuth.cache_max_age = 30

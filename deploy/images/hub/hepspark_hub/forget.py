@@ -1,6 +1,6 @@
 """Forgets the password of a local account: its user chooses another at the next sign-in.
 
-    python -m hepspark_hub.forget NAME
+    python3.11 -m hepspark_hub.forget NAME
 
 To be run in the hub's pod. The page of administrators cannot do it, and deleting the user would delete the volume.
 """

@@ -17,5 +17,6 @@ compile --only-binary :all: --no-binary pyspark --no-emit-package numba --no-emi
 # What the hub's image holds, and what the notebook image adds to the Spark image.
 compile --only-binary :all: -c all.txt -c deploy.txt hub.in -o hub.txt
 compile --only-binary :all: -c all.txt -c deploy.txt -c hub.txt hub-test.in -o hub-test.txt
-mapfile -t there < <(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package=\1/p' image.txt)
+# aiohttp is left out of the Spark image (deploy/images/spark/prune.yaml), and JupyterHub's server needs it.
+mapfile -t there < <(sed -n '/^aiohttp==/d; s/^\([a-z0-9-]*\)==.*/--no-emit-package=\1/p' image.txt)
 compile --only-binary :all: "${there[@]}" -c all.txt -c deploy.txt -c image.txt -c hub.txt notebook.in -o notebook.txt

@@ -286,7 +286,7 @@ def _everywhere(run: Run, agents: Agents, script_of: Callable[[str], tuple[str, 
     def ask(node: str) -> dict[str, str]:
         script, targets = script_of(node)
         try:
-            output = execute(run.cluster, run.namespace, pod_of[node], script, run.wait)
+            output = execute(run.cluster, run.namespace, pod_of[node], ("sh", "-c", script), run.wait)
         except DeployError as error:
             return {f"on {node}": str(error)}
         return {f"from {node} to {target}": text for target, text in evaluate.answers(output, targets).items()}

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -184,11 +184,11 @@ def _gone(core: client.CoreV1Api, name: str) -> bool | None:
     return None
 
 
-def execute(cluster: Cluster, namespace: str, pod: str, script: str, wait: Wait) -> str:
-    """What a shell script prints that is run in a pod.
+def execute(cluster: Cluster, namespace: str, pod: str, command: Sequence[str], wait: Wait) -> str:
+    """What a program prints that is run in a pod.
 
     Raises:
-        DeployError: The script could not be run, or did not end in time.
+        DeployError: The program could not be run, or did not end in time.
     """
     try:
         # `stream` changes the client that it uses, so each call has its own; and of the socket the types know nothing.
@@ -196,7 +196,7 @@ def execute(cluster: Cluster, namespace: str, pod: str, script: str, wait: Wait)
             client.CoreV1Api(client.ApiClient(cluster.configuration)).connect_get_namespaced_pod_exec,
             pod,
             namespace,
-            command=["sh", "-c", script],
+            command=list(command),
             stdout=True,
             stderr=True,
             stdin=False,

@@ -23,7 +23,7 @@ def notebooks(cluster: Cluster, namespace: str, wait: Wait) -> Finding:
     hub, user = _name(pods[0]), f"verify-{uuid.uuid4().hex[:8]}"
     if problem := pod_problem(pods[0]):
         return failed(f"the hub {problem}", f"--namespace {namespace} describe pod {hub}")
-    program = f"python3.11 -m hepspark_hub.trial {user} --code '{CODE}'"
+    program = ("python3.11", "-m", "hepspark_hub.trial", user, "--code", CODE)
     try:
         said = execute(cluster, namespace, hub, program, Wait(SECONDS, wait.stop))
     finally:

@@ -43,7 +43,7 @@ class Physicist:
         self.page.get_by_label("Username").fill(self.name)
         self.page.get_by_label("Password").fill(password)
         self.page.get_by_role("button", name="Sign in").click()
-        self.page.get_by_role("link", name="Logout").wait_for()
+        self.page.wait_for_url(lambda url: "/hub/login" not in url)
 
     def start(self, flavor: str) -> None:
         """Choose a flavor, and wait for JupyterLab."""
@@ -73,10 +73,11 @@ class Physicist:
         """Open a notebook, run it from top to bottom, and return its cells as they were saved."""
         page = self.page
         page.goto(f"{self.hub}/user/{self.name}/lab/tree/{quote(notebook)}")
-        indicator = page.locator(".jp-Notebook-ExecutionIndicator:visible")
-        page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]:visible').wait_for(timeout=60_000)
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
         page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.get_by_role("menuitem", name="Restart Kernel and Run All Cells").click()
+        page.get_by_role("button", name="Confirm Kernel Restart").click()
+        indicator = page.locator(".jp-Notebook-ExecutionIndicator:visible")
 
         def ended() -> list[dict[str, Any]] | None:
             page.keyboard.press("Control+s")
@@ -85,7 +86,8 @@ class Physicist:
             failed = [out for cell in code for out in cell["outputs"] if out["output_type"] == "error"]
             assert not failed, f"{notebook}: {failed[0]['ename']}: {failed[0]['evalue']}\n" + text_of(cells)
             done = all(cell["execution_count"] for cell in code)
-            return cells if done and indicator.get_attribute("data-status") == "idle" else None
+            idle = indicator.get_attribute("data-status") == "idle"
+            return cells if done and idle else None
 
         cells = until(ended, f"{notebook} has run to its end", seconds, 2)
         assert cells is not None

@@ -194,7 +194,7 @@ def test_the_hub_brings_about_what_a_user_needs(apiserver, homes):
             "networkpolicies": {"server", "executor"},
         }
     (volume,) = ask(apiserver, "admin", "GET", f"/api/v1/namespaces/{BOBS}/persistentvolumeclaims")[1]["items"]
-    assert volume["metadata"]["deletionTimestamp"]  # a controller would let it go
+    assert "deletionTimestamp" not in volume["metadata"]  # it outlives the user
     assert ask(apiserver, "admin", "GET", f"/api/v1/namespaces/{BOBS}/pods")[1]["items"] == []
 
 

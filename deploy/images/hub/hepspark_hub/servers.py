@@ -53,6 +53,7 @@ def spawner(settings: Settings) -> dict[str, Any]:
         "node_selector": servers.node_selector,
         "tolerations": list(servers.tolerations),
         "storage_pvc_ensure": True,
+        "delete_pvc": False,  # files outlive the account, as the folder in the store does
         "storage_capacity": servers.volume,
         "storage_class": servers.volume_class or None,
         "storage_access_modes": ["ReadWriteOnce"],

@@ -213,8 +213,8 @@ def test_the_hub_has_no_right_that_it_does_not_use(servers, chart):
         for verb in {one["verb"], "create" if one["responseStatus"]["code"] == 201 else one["verb"]}
     }
     rights = granted(chart, "physics-jupyterhub-hub") | granted(chart, "physics-jupyterhub-hub-servers")
-    # The first is looked at when the hub gives rights, the second where a quota refuses a volume that may be there.
-    assert rights - used == {("clusterroles", "bind"), ("persistentvolumeclaims", "get")}
+    # It is looked at when the hub gives rights.
+    assert rights - used == {("clusterroles", "bind")}
     assert used <= rights
 
 

@@ -13,6 +13,7 @@ _PLURALS = {
     "ConfigMap": "configmaps",
     "Namespace": "namespaces",
     "NetworkPolicy": "networkpolicies",
+    "PersistentVolumeClaim": "persistentvolumeclaims",
     "ResourceQuota": "resourcequotas",
     "RoleBinding": "rolebindings",
     "ServiceAccount": "serviceaccounts",

@@ -16,6 +16,7 @@ OWNER_LABEL = "hepspark/hub"
 """Its value is the namespace of the hub that made an object."""
 DRIVER_ACCOUNT, EXECUTOR_ACCOUNT = "spark-driver", "spark-executor"
 CA_CONFIG_MAP = "storage-ca"
+VOLUME = "home"
 CA_FILE = Path("/etc/hepspark-ca/ca.crt")
 """Of the store, in the pod of the hub and in those of servers."""
 SERVER_PORT, DRIVER_PORT, BLOCK_PORT = 8888, 7078, 7079
@@ -60,6 +61,15 @@ def content(settings: Settings, name: str, authority: str) -> list[Object]:
     if authority:
         objects.append(_object("v1", "ConfigMap", settings, name, CA_CONFIG_MAP, data={"ca.crt": authority}))
     return objects
+
+
+def volume(settings: Settings, name: str) -> Object:
+    """The volume of a user's files, which is made once and never changed."""
+    servers = settings.servers
+    spec: Object = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": servers.volume}}}
+    if servers.volume_class:
+        spec["storageClassName"] = servers.volume_class
+    return _object("v1", "PersistentVolumeClaim", settings, name, VOLUME, spec=spec)
 
 
 def _policies(settings: Settings, name: str) -> list[Object]:

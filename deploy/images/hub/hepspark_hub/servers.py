@@ -15,7 +15,7 @@ def spawner(settings: Settings) -> dict[str, Any]:
     """Settings of KubeSpawner that all servers share, however large."""
     servers = settings.servers
     volumes: list[dict[str, Any]] = [
-        {"name": "home", "persistentVolumeClaim": {"claimName": "{pvc_name}"}},
+        {"name": "home", "persistentVolumeClaim": {"claimName": namespaces.VOLUME}},
         {"name": "tmp", "emptyDir": {}},
     ]
     mounts: list[dict[str, Any]] = [{"name": "home", "mountPath": HOME}, {"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
@@ -52,11 +52,9 @@ def spawner(settings: Settings) -> dict[str, Any]:
         "extra_pod_config": {"enableServiceLinks": False},
         "node_selector": servers.node_selector,
         "tolerations": list(servers.tolerations),
-        "storage_pvc_ensure": True,
+        # KubeSpawner would not make one again where a namespace was removed by hand.
+        "storage_pvc_ensure": False,
         "delete_pvc": False,  # files outlive the account, as the folder in the store does
-        "storage_capacity": servers.volume,
-        "storage_class": servers.volume_class or None,
-        "storage_access_modes": ["ReadWriteOnce"],
         "volumes": volumes,
         "volume_mounts": mounts,
         "environment": environment(settings),

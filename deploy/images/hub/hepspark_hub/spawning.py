@@ -53,11 +53,16 @@ class Spawning:
         found = await kube.read(api, f"/api/v1/namespaces/{name}")
         if found and not namespaces.is_ours(settings, found):
             raise HTTPError(500, f"namespace {name} is not of this hub: remove it, or give the hub another namespace")
+        if found and "deletionTimestamp" in found["metadata"]:
+            raise HTTPError(503, f"namespace {name} is being removed: try again in a minute")
         await kube.apply(api, namespaces.namespace(settings, name))
         await kube.apply(api, namespaces.hub_rights(settings, name))
         first, *others = namespaces.content(settings, name, self._authority)
         await _as_soon_as_allowed(api, first)
         await asyncio.gather(*(kube.apply(api, each) for each in others))
+        volume = namespaces.volume(settings, name)
+        if await kube.read(api, kube.path_of(volume)) is None:
+            await kube.apply(api, volume)
 
     async def _room(self, spawner: Any) -> Room:
         """What is free; nothing is told of what cannot be looked at."""

@@ -52,7 +52,7 @@ class Physicist:
         self.picture("flavors")
         self.page.get_by_role("button", name="Start").click()
         self.page.wait_for_url(f"**/user/{self.name}/lab**", timeout=90_000)
-        self.page.get_by_role("tab", name="Launcher").wait_for(timeout=60_000)
+        self.page.get_by_role("menuitem", name="Run", exact=True).wait_for(timeout=60_000)
 
     def stop(self) -> None:
         """Stop the server, on the hub's page."""
@@ -77,20 +77,15 @@ class Physicist:
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Restart Kernel and Run All Cells").click()
         page.get_by_role("button", name="Confirm Kernel Restart").click()
-        indicator = page.locator(".jp-Notebook-ExecutionIndicator:visible")
-
-        def ended() -> list[dict[str, Any]] | None:
+        # The last of the cells that wait is in view. Where one fails, those after it wait no more.
+        waiting = page.locator(".jp-InputPrompt", has_text="[*]")
+        waiting.first.wait_for()
+        until(lambda: not waiting.count(), f"{notebook} has run to its end", seconds)
+        with page.expect_response(lambda answer: answer.request.method == "PUT" and "/api/contents/" in answer.url):
             page.keyboard.press("Control+s")
-            cells = self.saved(notebook)
-            code = [cell for cell in cells if cell["cell_type"] == "code" and cell["source"]]
-            failed = [out for cell in code for out in cell["outputs"] if out["output_type"] == "error"]
-            assert not failed, f"{notebook}: {failed[0]['ename']}: {failed[0]['evalue']}\n" + text_of(cells)
-            done = all(cell["execution_count"] for cell in code)
-            idle = indicator.get_attribute("data-status") == "idle"
-            return cells if done and idle else None
-
-        cells = until(ended, f"{notebook} has run to its end", seconds, 2)
-        assert cells is not None
+        cells = self.saved(notebook)
+        failed = [out for cell in cells for out in cell.get("outputs", ()) if out["output_type"] == "error"]
+        assert not failed, f"{notebook}: {failed[0]['ename']}: {failed[0]['evalue']}\n{text_of(cells)}"
         return cells
 
     def saved(self, notebook: str) -> list[dict[str, Any]]:

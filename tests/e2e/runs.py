@@ -21,12 +21,12 @@ Found = TypeVar("Found")
 SMALL = {"executor": {"memory": "512m", "cpu": "300m"}, "driver": {"memory": "512m", "cpu": "200m"}}
 
 
-def until(look: Callable[[], Found], what: str, seconds: float = 60, every: float = 0.5) -> Found:
+def until(look: Callable[[], Found], what: str, seconds: float = 60) -> Found:
     """What `look` finds, as soon as it finds something."""
     end = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(every)
+        time.sleep(0.5)
     return found
 
 

@@ -72,7 +72,9 @@ class Physicist:
     def run(self, notebook: str, seconds: float) -> list[dict[str, Any]]:
         """Open a notebook, run it from top to bottom, and return its cells as they were saved."""
         page = self.page
-        page.goto(f"{self.hub}/user/{self.name}/lab/tree/{quote(notebook)}")
+        # Without what was open before, so that this is the notebook which the menu is about.
+        page.goto(f"{self.hub}/user/{self.name}/lab/tree/{quote(notebook)}?reset")
+        page.locator(".jp-mod-current[role=tab]", has_text=notebook).wait_for(timeout=60_000)
         page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Restart Kernel and Run All Cells").click()

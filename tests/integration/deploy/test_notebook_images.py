@@ -1,0 +1,65 @@
+"""The images of notebooks: what they start with is there, and their sizes."""
+
+import json
+import os
+import subprocess
+import tarfile
+
+import pytest
+
+from deploy.mirror.places import Places, default_folder
+from deploy.mirror.registry import blob_path, stored_digest
+from deploy.mirror.versions import load_versions
+
+COMPONENTS = load_versions().components
+PLACES = Places(default_folder())
+PYTHON = ("/usr/bin/python3.11", "-B", "-W", "ignore", "-c")
+PROGRAMS = {
+    "hub": (*PYTHON, "import jupyterhub.app, kubespawner, oauthenticator.generic, hepspark_hub.configure; print('ok')"),
+    "notebook": (
+        *PYTHON,
+        "import ipykernel.kernelapp, jupyterlab.labapp, jupyterhub.singleuser, jupyter_server_proxy, uproot\n"
+        "import hepspark.notebook.extension, hepspark.notebook.server, hepspark.notebook.pictures; print('ok')",
+    ),
+    "proxy": (
+        "/usr/bin/node",
+        "-e",
+        "require('/usr/local/lib/proxy/node_modules/configurable-http-proxy'); console.log('ok')",
+    ),
+}
+MEGABYTES = {"hub": 400, "notebook": 1000, "proxy": 300}
+
+
+@pytest.fixture(scope="module", params=PROGRAMS)
+def image(request, tmp_path_factory):
+    """Name, configuration, and files of an image."""
+    reference = COMPONENTS[request.param].references()[request.param]
+    digest = stored_digest(PLACES.registry, reference)
+    if digest is None:
+        pytest.fail(f"{reference} is not in the mirror: run `make images`")
+    manifest = json.loads(blob_path(PLACES.registry, digest).read_bytes())
+    root = tmp_path_factory.mktemp(request.param)
+    root.chmod(0o755)  # which the image's user has to enter
+    for layer in manifest["layers"]:
+        with tarfile.open(blob_path(PLACES.registry, layer["digest"])) as archive:
+            archive.extractall(root, filter="fully_trusted")
+    config = json.loads(blob_path(PLACES.registry, manifest["config"]["digest"]).read_bytes())["config"]
+    return request.param, config, root
+
+
+def test_it_has_what_it_starts_with(image):
+    name, config, root = image
+    assert os.geteuid() == 0, "chroot needs root"
+    done = subprocess.run(
+        ["/usr/sbin/chroot", "--userspec", config["User"], root, *PROGRAMS[name]],
+        env=dict(variable.split("=", 1) for variable in config["Env"]),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "ok\n", done.stderr
+
+
+def test_it_is_small_and_nobody_special(image):
+    name, config, root = image
+    size = sum(path.lstat().st_size for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+    assert size / 1e6 <= MEGABYTES[name]
+    assert config["User"].split(":")[0] not in ("", "0", "root")

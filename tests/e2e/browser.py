@@ -90,6 +90,17 @@ class Physicist:
         assert not failed, f"{notebook}: {failed[0]['ename']}: {failed[0]['evalue']}\n{text_of(cells)}"
         return cells
 
+    def show(self, heading: str) -> None:
+        """Bring a heading of the notebook to the top of its panel; pictures above it may still take their place."""
+        found = self.page.get_by_role("heading", name=heading)
+
+        def is_there() -> bool:
+            found.evaluate("element => element.scrollIntoView()")
+            box = found.bounding_box()
+            return bool(box and 0 < box["y"] < 200)
+
+        until(is_there, f"{heading} is in view")
+
     def saved(self, notebook: str) -> list[dict[str, Any]]:
         """The cells of a notebook in the workspace."""
         answer = self.page.request.get(f"{self.hub}/user/{self.name}/api/contents/{quote(notebook)}")

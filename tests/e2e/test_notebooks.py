@@ -84,13 +84,13 @@ def test_the_hlf_notebook_runs_to_its_end(physicist):
     assert min(auc.values()) > 0.9
     assert all(picture.startswith(b"\x89PNG") for picture in pictures_of(cells))
     assert len(pictures_of(cells)) >= 4
-    physicist.page.get_by_role("heading", name="5. Evaluate").scroll_into_view_if_needed()
-    physicist.page.mouse.wheel(0, 700)
+    physicist.show("5. Evaluate")
     physicist.picture("roc")
 
 
 def test_settings_by_hand_work_too(physicist, tmp_path):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(BY_HAND)])
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(BY_HAND)], metadata=kernel)
     (tmp_path / "by-hand.ipynb").write_text(nbformat.writes(notebook))
     physicist.upload(tmp_path / "by-hand.ipynb")
     said = text_of(physicist.run("by-hand.ipynb", 120))

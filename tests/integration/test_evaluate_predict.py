@@ -164,12 +164,13 @@ def unrendered(monkeypatch):
 
 
 @pytest.mark.usefixtures("unrendered")
-@pytest.mark.parametrize(("master", "told"), [("k8s://https://kubernetes.default.svc", True), ("local[2]", False)])
-def test_evaluate_ends_a_pods_log_with_a_link_to_the_report(line, monkeypatch, capsys, master, told):
+@pytest.mark.parametrize("told", [True, False])
+def test_evaluate_ends_a_jobs_log_with_a_link_to_the_report(line, monkeypatch, capsys, told):
     # The store is a folder, which has no links: those of S3 are tested with `hepspark data url`.
     monkeypatch.setattr(evaluate, "is_s3", lambda _: True)
     monkeypatch.setattr("hepspark.storage.s3.link", lambda url, hours, _: (f"http://minio/{hours}{url}", "Sunday"))
-    report = line.run(evaluate, master=master)["report"]
+    monkeypatch.setattr(evaluate, "is_in_job", lambda: told)
+    report = line.run(evaluate)["report"]
     last = capsys.readouterr().err.splitlines()[-1]
     assert (last == f"Without S3 keys, until Sunday: http://minio/168{report}") is told
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hepspark import __version__, dataset, metrics
+from hepspark.cluster.driver import is_in_job
 from hepspark.config import Config, StorageConfig, given
 from hepspark.errors import InputError
 from hepspark.model import artefact
@@ -120,7 +121,7 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
         best_epoch=model.summary.get("best_epoch"),
     )
     summary = _write(content, output, storage)
-    if config.spark.on_kubernetes and is_s3(output):
+    if is_in_job() and is_s3(output):
         tell_link(summary["report"], storage)
     return summary
 

@@ -16,6 +16,7 @@ NODE ?=
 CONFIG ?=
 RUN ?=
 PYTEST ?=
+BROWSER := chromium fonts-dejavu-core
 HEPSPARK := .venv/bin/hepspark
 CONF := training/conf/local.yaml
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hepspark
@@ -57,11 +58,13 @@ test-fast: .venv/.deploy ## Run the tests that need neither Java nor a server: s
 	@.venv/bin/pytest tests/unit tests/contract $(PYTEST)
 
 .PHONY: e2e
-e2e: mirror ## Deploy to a lab, grow it, shrink it; train on it, scale the training, break it
-	@.venv/bin/pytest tests/e2e/test_deploy.py tests/e2e/test_platform.py $(PYTEST)
+e2e: mirror ## Deploy to a lab, grow it, shrink it; train on it, scale the training, break it; use its notebooks
+	@tools/apt.sh $(BROWSER)
+	@.venv/bin/pytest tests/e2e/test_deploy.py tests/e2e/test_platform.py tests/e2e/test_notebooks.py $(PYTEST)
 
 .PHONY: e2e-full
 e2e-full: mirror ## The same, and what is too long for the gate: restarts, interrupts, reset, an existing cluster
+	@tools/apt.sh $(BROWSER)
 	@.venv/bin/pytest tests/e2e $(PYTEST)
 
 .PHONY: check

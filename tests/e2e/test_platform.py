@@ -202,28 +202,35 @@ def test_a_network_is_trained_from_its_cronjob(platform):
     until(lambda: not platform.get("pods", "--selector", "spark-role=executor")["items"], "its executors are gone", 60)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"config": {"train": {"input": ["s3a://data/nowhere"]}}}, "s3a://data/nowhere: neither a data set"),
-        ({"config": {"train": {"input": ["s3a://nobucket/x"]}}}, "s3a://nobucket"),
-        ({"storage": {"existingSecret": "wrong"}}, "refuses the credentials"),
-        ({"executor": {**SMALL["executor"], "instances": 12, "pendingTimeoutSeconds": 20}}, "Insufficient"),
-        ({"executor": {**SMALL["executor"], "memory": "20g", "pendingTimeoutSeconds": 20}}, "Insufficient memory"),
-    ],
-    ids=["no data set", "no bucket", "wrong secret", "too many executors", "too large executors"],
-)
-def test_what_is_wrong_is_told(platform, change, message, request):
+WRONG = {
+    "storage": {
+        "nodata": ({"config": {"train": {"input": ["s3a://data/nowhere"]}}}, "s3a://data/nowhere: neither a data set"),
+        "nobucket": ({"config": {"train": {"input": ["s3a://nobucket/x"]}}}, "s3a://nobucket"),
+        "nokeys": ({"storage": {"existingSecret": "wrong"}}, "refuses the credentials"),
+    },
+    "executors": {
+        "many": ({"executor": {**SMALL["executor"], "instances": 12, "pendingTimeoutSeconds": 20}}, "Insufficient"),
+        "large": (
+            {"executor": {**SMALL["executor"], "memory": "20g", "pendingTimeoutSeconds": 20}},
+            "Insufficient memory",
+        ),
+    },
+}
+
+
+@pytest.mark.parametrize("runs", WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_told(platform, runs):
     keys = {"AWS_ACCESS_KEY_ID": "hepspark", "AWS_SECRET_ACCESS_KEY": "not-the-password"}
     wrong = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wrong"}, "stringData": keys}
     platform.kubectl("apply", "--filename", "-", stdin=json.dumps(wrong))
-    name = "wrong-" + request.node.callspec.id.replace(" ", "-")
-    submitted = platform.submit(name, {**LONG, **SMALL, "retries": 0, **change})
-    assert submitted.code == 0, submitted.text
-    platform.wait_for_line(name, message, 60)
-    assert platform.wait_for_end(name, 90) == "Failed"
-    assert message in platform.termination_message(name)
-    platform.kubectl("delete", "job,configmap,lease", "--selector", f"app.kubernetes.io/instance={name}")
+    for name, (change, _) in runs.items():
+        submitted = platform.submit(name, {**LONG, **SMALL, "retries": 0, **change})
+        assert submitted.code == 0, submitted.text
+    for name, (_, message) in runs.items():
+        platform.wait_for_line(name, message, 60)
+        assert platform.wait_for_end(name, 90) == "Failed"
+        assert message in platform.termination_message(name)
+        platform.kubectl("delete", "job,configmap,lease", "--selector", f"app.kubernetes.io/instance={name}")
 
 
 def test_an_image_that_does_not_exist_is_told(platform):

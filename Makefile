@@ -125,6 +125,10 @@ serve-mirror: .venv/.deploy ## Serve the mirror from the hosts of INVENTORY that
 site: .venv/.deploy ## Only what `make deploy` does to the hosts of INVENTORY
 	@$(PLAY) deploy/playbooks/site.yml $(ARGS)
 
+.PHONY: platform
+platform: .venv/.deploy ## Only what `make site` does on the ready cluster of INVENTORY: storage, Spark, notebooks
+	@$(PLAY) deploy/playbooks/platform.yml $(ARGS)
+
 .PHONY: verify
 verify: .venv/.deploy ## Check the cluster of INVENTORY by using it
 	@$(PLAY) deploy/playbooks/verify.yml $(ARGS)

@@ -70,7 +70,7 @@ def test_deploy_makes_the_platform(facility, platform):
 
 def test_the_platform_again_changes_nothing(facility, platform):
     before = platform.secret("storage")
-    again = facility.make("site")
+    again = facility.make("platform")
     assert again.code == 0, again.text
     assert "changed=0" in again.text
     assert platform.secret("storage") == before

@@ -13,7 +13,7 @@ from deploy.lab.model import places
 REPOSITORY = Path(__file__).parents[2]
 NAME = "e2e"
 NETWORK = "10.89.78.0/24"
-ROOMY = f"--network {NETWORK} --cpus 2 --memory 4g"
+ROOMY = f"--network {NETWORK} --cpus 2 --memory 5g"
 """A lab whose hosts have room for the platform."""
 
 

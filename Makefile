@@ -16,6 +16,8 @@ NODE ?=
 CONFIG ?=
 RUN ?=
 PYTEST ?=
+# In the order in which each goes on with the lab of the one before.
+E2E := tests/e2e/test_deploy.py tests/e2e/test_platform.py tests/e2e/test_notebooks.py
 BROWSER := chromium fonts-dejavu-core
 HEPSPARK := .venv/bin/hepspark
 CONF := training/conf/local.yaml
@@ -60,12 +62,11 @@ test-fast: .venv/.deploy ## Run the tests that need neither Java nor a server: s
 .PHONY: e2e
 e2e: mirror ## Deploy to a lab, grow it, shrink it; train on it, scale the training, break it; use its notebooks
 	@tools/apt.sh $(BROWSER)
-	@.venv/bin/pytest tests/e2e/test_deploy.py tests/e2e/test_platform.py tests/e2e/test_notebooks.py $(PYTEST)
+	@.venv/bin/pytest $(E2E) $(PYTEST)
 
 .PHONY: e2e-full
-e2e-full: mirror ## The same, and what is too long for the gate: restarts, interrupts, reset, an existing cluster
-	@tools/apt.sh $(BROWSER)
-	@.venv/bin/pytest tests/e2e $(PYTEST)
+e2e-full: e2e ## The same, and what is too long for the gate: restarts, interrupts, reset, an existing cluster
+	@.venv/bin/pytest tests/e2e $(E2E:%=--ignore %) $(PYTEST)
 
 .PHONY: check
 check: lint types imports ## Everything that reads the code: lint, types, imports
@@ -106,7 +107,7 @@ mirror-bundle: mirror ## Pack the mirror into OUT/mirror.tar for a closed site
 	@mkdir -p $(OUT) && $(DEPLOY).mirror bundle $(OUT)/mirror.tar
 
 .PHONY: lab
-lab: .venv/.deploy ## Make hosts on this machine (LAB='--workers 2 --cpus 2 --memory 4g')
+lab: .venv/.deploy ## Make hosts on this machine (LAB='--workers 2 --cpus 2 --memory 5g')
 	@$(DEPLOY).lab up $(LAB)
 
 .PHONY: lab-down

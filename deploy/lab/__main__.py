@@ -47,7 +47,7 @@ def up(
     context: typer.Context,
     workers: Annotated[int | None, typer.Option(min=0, help="Number of workers; 2 in a new lab")] = None,
     cpus: Annotated[float | None, typer.Option(min=0.1, help="CPUs of each host; 2 in a new lab")] = None,
-    memory: Annotated[str | None, typer.Option(help="Memory of each host; 4g in a new lab")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory of each host; 5g in a new lab")] = None,
     network: Annotated[str | None, typer.Option(help="The lab's network; 10.89.77.0/24 in a new lab")] = None,
     way_out: Annotated[
         bool | None, typer.Option("--open/--closed", help="Whether the hosts reach the world; a new lab is closed")

@@ -19,7 +19,7 @@ T = TypeVar("T")
 NETWORK = "10.89.77.0/24"
 WORKERS = 2
 CPUS = 2.0
-MEMORY = "4g"
+MEMORY = "5g"
 
 
 def say(text: str) -> None:

@@ -1,11 +1,12 @@
 """One lab for all tests of a module, or of modules that go on where another ended; it is gone when they end."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.e2e.facility import Facility
+from tests.e2e.facility import NAME, Facility
 from tests.e2e.runs import Platform
 
 
@@ -16,13 +17,15 @@ def lab_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Any],
 
     def down() -> None:
         while made:
-            ended = made.pop().make("lab-down")
+            facility = made.pop()
+            ended = facility.make("lab-down")
             assert ended.code == 0, ended.text
+            assert facility.run("ip", "-brief", "link").results.count(f"hl-{NAME}") == 0
 
     def of(module: Any) -> Facility:
         wanted = getattr(module, "FACILITY", {})
-        if made and getattr(module, "GOES_ON", False) and all(getattr(made[0], key) == wanted[key] for key in wanted):
-            return made[0]
+        if made and getattr(module, "GOES_ON", False) and made[0].lab == wanted["lab"]:
+            return replace(made[0], **wanted)
         down()
         facility = Facility(tmp_path_factory.mktemp("facility"), **wanted)
         facility.hosts("down")  # of a run that was killed
@@ -40,6 +43,15 @@ def lab_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Any],
 @pytest.fixture(scope="module")
 def facility(request: pytest.FixtureRequest, lab_of: Callable[[Any], Facility]) -> Facility:
     return lab_of(request.module)
+
+
+@pytest.fixture(scope="module")
+def ready(facility: Facility) -> Facility:
+    """The facility with all that `make deploy` makes, whether or not a module before has made it."""
+    if not facility.kubeconfig.exists():
+        deployed = facility.make("deploy")
+        assert deployed.code == 0, deployed.text
+    return facility
 
 
 @pytest.fixture(scope="module")

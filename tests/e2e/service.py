@@ -5,7 +5,7 @@ import time
 import urllib.error
 import urllib.request
 
-PORT = 30080
+PORT = 30081
 MANIFEST = """
 apiVersion: v1
 kind: Namespace
@@ -45,7 +45,7 @@ spec: {minAvailable: 2, selector: {matchLabels: {app: web}}}
 apiVersion: v1
 kind: Service
 metadata: {name: web, namespace: replicated}
-spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: 8080, nodePort: 30080}]}
+spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: 8080, nodePort: 30081}]}
 """
 
 

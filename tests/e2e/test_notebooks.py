@@ -31,17 +31,13 @@ spark = (SparkSession.builder
     .getOrCreate())
 print("sum", spark.range(1000).selectExpr("sum(id)").collect()[0][0])
 print("executors", spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1)
-spark.stop()
 """
 
 
 @pytest.fixture(scope="module")
-def hub(facility):
-    """The hub of a facility, with its address."""
-    if not facility.kubeconfig.exists():
-        deployed = facility.make("deploy")
-        assert deployed.code == 0, deployed.text
-    node = json.loads(facility.kubectl("get", "node", "cp1", "--output", "json"))
+def hub(ready):
+    """The hub's address."""
+    node = json.loads(ready.kubectl("get", "node", "cp1", "--output", "json"))
     address = next(a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP")
     return f"http://{address}:{PORT}"
 
@@ -96,6 +92,18 @@ def test_settings_by_hand_work_too(physicist, tmp_path):
     said = text_of(physicist.run("by-hand.ipynb", 120))
     assert "sum 499500" in said
     assert "executors 1" in said
+
+
+def test_spark_tells_what_it_does_and_did(physicist):
+    page, pages = physicist.page, f"{physicist.hub}/user/{USER}"
+    page.goto(f"{pages}/sparkui/jobs/")  # of the notebook above, which has left its Spark open
+    page.get_by_text("Completed Jobs:").wait_for()
+    page.get_by_role("link", name="Executors").click()
+    page.locator("#active-executors-table tr", has_text="driver").wait_for()
+    page.goto(f"{pages}/sparkhistory/")  # of the notebook before, whose Spark has ended
+    page.locator("#history-summary-table a").first.click()
+    page.get_by_text("Completed Jobs:").wait_for()
+    physicist.picture("history")
 
 
 def test_nothing_is_left_when_the_server_is_stopped(facility, physicist):

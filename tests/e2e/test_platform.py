@@ -1,4 +1,4 @@
-"""From bare hosts to a trained classifier, and its executors scaled: what hepspark is for.
+"""From ROOT files to a trained classifier, and its executors scaled: what hepspark is for.
 
 The tests are one story, told in order: each begins with what the one before left.
 """
@@ -14,16 +14,18 @@ from hepspark.model import artefact
 from tests.e2e.facility import REPOSITORY, ROOMY
 from tests.e2e.runs import SMALL, accounting, until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("ready")]
 
 FACILITY = {"lab": ROOMY, "platform": True}
+GOES_ON = True
+"""On the platform of the deployment's tests, where these are run after them."""
 ROOT = {name: f"{name}-00000.root" for name in ("qcd", "ttbar", "wjets")}
 TRAIN = {"epochs": 8, "early_stopping_epochs": 0}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def local_line(tmp_path_factory):
-    """The same line on this machine, while the hosts are being installed."""
+    """The same line on this machine, at the same time."""
     folder = tmp_path_factory.mktemp("line")
     data = REPOSITORY / "tests/data"
     config = {
@@ -52,28 +54,6 @@ def local_line(tmp_path_factory):
 
 def aucs(evaluation):
     return {curve["signal"]: curve["auc"] for curve in evaluation["metrics"]["one_vs_rest"]}
-
-
-@pytest.mark.usefixtures("local_line")
-def test_deploy_makes_the_platform(facility, platform):
-    deployed = facility.make("deploy")
-    assert deployed.code == 0, deployed.text
-    assert {release["name"] for release in json.loads(facility.helm("list", "--output", "json"))} == {
-        "minio",
-        "spark",
-        "train-hlf",
-    }
-    for secret in ("storage", "minio-root"):
-        for value in platform.secret(secret).values():
-            assert value in ("hepspark", "administrator") or value not in deployed.text
-
-
-def test_the_platform_again_changes_nothing(facility, platform):
-    before = platform.secret("storage")
-    again = facility.make("platform")
-    assert again.code == 0, again.text
-    assert "changed=0" in again.text
-    assert platform.secret("storage") == before
 
 
 def test_the_whole_line_gives_what_it_gives_on_one_machine(facility, platform, local_line):
@@ -185,7 +165,64 @@ def test_executors_are_scaled_by_kubectl_alone(platform):
             platform.wait_for_line("byhand", "Epoch 2 of", 180)
             (job,) = platform.jobs("byhand")
         assert f"{instances} executors of 1 core" in platform.log("byhand", job)
-    platform.kubectl("delete", "job", job["metadata"]["name"])
+
+
+def pod(name, image, arguments, environment=()):
+    """A pod of the namespace that belongs to no run."""
+    security = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    container = {
+        "name": "own",
+        "image": image,
+        "args": arguments,
+        "env": [{"name": key, "value": value} for key, value in dict(environment).items()],
+        "securityContext": security,
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def outcome(platform, manifest):
+    """The phase that a pod ends in, and what it said."""
+    name = manifest["metadata"]["name"]
+    platform.kubectl("apply", "--filename", "-", stdin=json.dumps(manifest))
+    try:
+        over = ("Succeeded", "Failed")
+        phase = until(
+            lambda: (found := platform.get("pod", name)["status"]["phase"]) in over and found, f"{name} ends", 90
+        )
+        return phase, platform.kubectl("logs", name)
+    finally:
+        platform.kubectl("delete", "pod", name, "--now")
+
+
+def test_another_pod_neither_joins_a_driver_nor_sees_its_pages(platform):
+    run = "hepspark/run=byhand"  # which goes on
+    (driver,) = platform.get("pods", "--selector", f"{run},spark-role=driver")["items"]
+    own = platform.get("pods", "--selector", f"{run},spark-role=executor")["items"][0]
+    address, image = driver["status"]["podIP"], driver["spec"]["containers"][0]["image"]
+    told = {one["name"]: one["value"] for one in own["spec"]["containers"][0]["env"] if "value" in one}
+    # All that an executor is told, but for what the driver and its executors share.
+    stolen = {name: value for name, value in told.items() if name.startswith("SPARK_") and "SECRET" not in name}
+    stolen |= {"SPARK_EXECUTOR_ID": "77", "SPARK_EXECUTOR_POD_IP": "0.0.0.0", "SPARK_EXECUTOR_POD_NAME": "intruder"}
+    assert address in stolen["SPARK_DRIVER_URL"]
+    phase, said = outcome(platform, pod("intruder", image, ["executor"], stolen))
+    assert phase == "Failed"
+    assert "authenticat" in said.lower() or "SaslException" in said, said[-2000:]
+    look = (
+        "import socket, sys; print([p for p in range(4040, 4050) if not socket.socket().connect_ex((sys.argv[1], p))])"
+    )
+    assert outcome(platform, pod("visitor", image, ["python", "-c", look, address])) == ("Succeeded", "[]\n")
+
+
+def test_a_run_that_is_deleted_leaves_whole_steps(platform):
+    platform.kubectl("delete", "job,configmap,lease", "--selector", "app.kubernetes.io/instance=byhand")
     until(lambda: not platform.get("pods", "--selector", "hepspark/run=byhand")["items"], "its pods are gone", 60)
     with platform.forwarded("minio", 9000) as endpoint:
         epochs, once = accounting(platform.read(endpoint, "runs", "byhand/run/metrics.jsonl"))
@@ -245,65 +282,6 @@ def test_an_image_that_does_not_exist_is_told(platform):
 
     assert until(look, "the missing image is told", 60)
     platform.kubectl("delete", "job,configmap,lease", "--selector", selector)
-
-
-def pod(name, image, arguments, environment=()):
-    """A pod of the namespace that belongs to no run."""
-    security = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
-    container = {
-        "name": "own",
-        "image": image,
-        "args": arguments,
-        "env": [{"name": key, "value": value} for key, value in dict(environment).items()],
-        "securityContext": security,
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
-    }
-    spec = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [container],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
-    }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
-
-
-def outcome(platform, manifest):
-    """The phase that a pod ends in, and what it said."""
-    name = manifest["metadata"]["name"]
-    platform.kubectl("apply", "--filename", "-", stdin=json.dumps(manifest))
-    try:
-        over = ("Succeeded", "Failed")
-        phase = until(
-            lambda: (found := platform.get("pod", name)["status"]["phase"]) in over and found, f"{name} ends", 90
-        )
-        return phase, platform.kubectl("logs", name)
-    finally:
-        platform.kubectl("delete", "pod", name, "--now")
-
-
-def test_another_pod_neither_joins_a_driver_nor_sees_its_pages(platform):
-    endless = {**LONG, "config": {"train": {**LONG["config"]["train"], "epochs": 2000}}}
-    assert platform.submit("guarded", {**endless, **SMALL}).code == 0
-    platform.wait_for_line("guarded", "Epoch 1 of", 150)
-    selector = ("pods", "--selector", "hepspark/run=guarded")
-    (driver,) = platform.get(*selector, "--selector", "hepspark/run=guarded,spark-role=driver")["items"]
-    own = platform.get(*selector, "--selector", "hepspark/run=guarded,spark-role=executor")["items"][0]
-    address, image = driver["status"]["podIP"], driver["spec"]["containers"][0]["image"]
-    told = {one["name"]: one["value"] for one in own["spec"]["containers"][0]["env"] if "value" in one}
-    # All that an executor is told, but for what the driver and its executors share.
-    stolen = {name: value for name, value in told.items() if name.startswith("SPARK_") and "SECRET" not in name}
-    stolen |= {"SPARK_EXECUTOR_ID": "77", "SPARK_EXECUTOR_POD_IP": "0.0.0.0", "SPARK_EXECUTOR_POD_NAME": "intruder"}
-    assert address in stolen["SPARK_DRIVER_URL"]
-    phase, said = outcome(platform, pod("intruder", image, ["executor"], stolen))
-    assert phase == "Failed"
-    assert "authenticat" in said.lower() or "SaslException" in said, said[-2000:]
-    look = (
-        "import socket, sys; print([p for p in range(4040, 4050) if not socket.socket().connect_ex((sys.argv[1], p))])"
-    )
-    assert outcome(platform, pod("visitor", image, ["python", "-c", look, address])) == ("Succeeded", "[]\n")
-    platform.kubectl("delete", "job,configmap,lease", "--selector", "app.kubernetes.io/instance=guarded")
-    until(lambda: not platform.get(*selector)["items"], "its pods are gone", 60)
 
 
 def test_a_physicist_may_run_and_no_more(facility, platform):

@@ -46,7 +46,7 @@ def test_executors_come_and_go_in_one_session(spark, published, tmp_path, capsys
     hep.scale(1)
     data = spark.read.parquet(str(published)).cache()
     assert data.count() == EVENTS
-    for number, executors in enumerate((1, 2, 1)):
+    for number, executors in enumerate((2, 1)):
         hep.scale(executors)
         assert registered_executors(spark.sparkContext) == executors
         assert check_parallelism(BATCH) == (executors, 1)

@@ -16,7 +16,7 @@ from hepspark.cluster.capacity import read_template
 from hepspark.config import StorageConfig
 from hepspark.errors import InputError
 from hepspark.kubernetes_spark import driver_pod, properties
-from hepspark.notebook import application, credentials, places, template
+from hepspark.notebook import application, credentials, history_server, places, template
 from hepspark.notebook.facility import facility
 from hepspark.notebook.settings import configuration, differ_in_number_alone
 from tests.integration.middleman import Answer, free_port_url, serving
@@ -43,7 +43,6 @@ SERVER = {
     "HEPSPARK_EXECUTOR_CPU": "0.5",
     "HEPSPARK_EXECUTOR_MEMORY": "2g",
     "HEPSPARK_DRIVER_MEMORY": "1g",
-    "HEPSPARK_HISTORY": "s3a://logs/spark",
 }
 SEED = {"spark.executor.instances": 2, "spark.executor.cores": 1, "spark.cores.max": 2}
 
@@ -67,12 +66,30 @@ def test_spark_is_made_of_what_the_hub_tells(server):
     assert found["spark.kubernetes.container.image"] == "registry/spark:1"
     assert found["spark.kubernetes.container.image.pullPolicy"] == "Always"
     assert found["spark.kubernetes.namespace"] == "hub-alice"
-    assert found["spark.eventLog.dir"] == "s3a://logs/spark"
+    assert found["spark.eventLog.dir"] == "s3a://workspaces/alice/spark-history"
     assert found["spark.hadoop.fs.s3a.endpoint"] == "https://store:9000"
     assert "ProfileCredentialsProvider" in found["spark.hadoop.fs.s3a.aws.credentials.provider"]
     assert found["spark.ui.proxyBase"] == "/user/alice/sparkui"
     assert config.spark.driver_memory == "1g"
     assert config.storage.ca_bundle == "/etc/store/ca.crt"
+
+
+@pytest.mark.usefixtures("server")
+def test_the_history_server_is_the_users_own():
+    command = history_server.command(9000, SERVER | {"SPARK_SUBMIT_OPTS": "-Dtrust=store"})
+    assert {
+        "-Dtrust=store",
+        "-Dspark.history.fs.logDirectory=s3a://workspaces/alice/spark-history",
+        "-Dspark.history.ui.port=9000",
+        "-Dspark.ui.proxyBase=/user/alice/sparkhistory",
+        "-Dspark.hadoop.fs.s3a.endpoint=https://store:9000",
+    } <= set(command)
+    assert str(application.history()) == "/user/alice/sparkhistory/"
+
+
+def test_a_history_is_written_on_clusters_alone():
+    with pytest.raises(InputError, match="only where its executors are pods"):
+        application.history()
 
 
 def test_properties_by_hand_say_the_same_as_arguments(server):

@@ -143,7 +143,9 @@ def servers(apiserver, hub, chart, packages, node, tmp_path_factory):  # noqa: A
 
         def pods():
             assert running.poll() is None, (folder / "log").read_text()
-            found = ask(apiserver, "admin", "GET", "/api/v1/pods?labelSelector=component%3Dsingleuser-server")[1]["items"]
+            found = ask(apiserver, "admin", "GET", "/api/v1/pods?labelSelector=component%3Dsingleuser-server")[1][
+                "items"
+            ]
             return found if len(found) == 2 else None
 
         try:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from hepspark.cluster import capacity, executors
 from hepspark.cluster.client import Cluster, connect
-from hepspark.config import Config, SparkConfig
+from hepspark.config import Config, SparkConfig, StorageConfig
 from hepspark.errors import InputError, RunError
 from hepspark.kubernetes_spark import DriverPod, describe, driver_pod
 from hepspark.model.bigdl import set_parallelism
 from hepspark.progress import say
 from hepspark.spark import registered_executors, request_executors, set_property, spark_context
-from hepspark.storage import is_s3, join, store_for
+from hepspark.storage import join, store_for
 from hepspark.supervision import Supervision
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def spark_session(config: Config, supervision: Supervision, *, bigdl: bool = Fal
     spark, pod = config.spark, driver_pod()
     cluster = connect(spark.kubernetes.namespace or pod.namespace)
     capacity.check(cluster, spark, pod.run, pod.name)
-    _make_event_log(config)
+    if spark.event_log:
+        make_event_log(spark.event_log, config.storage)
     say(describe(spark))
     with spark_context(spark, config.storage, bigdl=bigdl) as context:
         _wait(context, cluster, spark, pod, supervision)
@@ -158,8 +159,10 @@ def _wait(
     )
 
 
-def _make_event_log(config: Config) -> None:
-    """Spark wants the folder to be there, and in S3 a folder is there when something is in it."""
-    url = config.spark.event_log
-    if url and is_s3(url):
-        store_for(url, config.storage).write(join(url, ".hepspark-event-logs"), b"")
+def make_event_log(url: str, storage: StorageConfig) -> None:
+    """Make the folder of Spark's event logs, which wants to be there; in S3 a folder is there when something is in it.
+
+    Raises:
+        StorageError: it cannot be written to.
+    """
+    store_for(url, storage).write(join(url, ".hepspark-event-logs"), b"")

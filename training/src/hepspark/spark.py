@@ -380,6 +380,18 @@ def _added(settings: Mapping[str, str], more: Mapping[str, str]) -> dict[str, st
     return {**settings, **more, **joined}
 
 
+def spark_class_path() -> str:
+    """Where Java finds Spark's own classes, for programs of Spark that are no application.
+
+    Raises:
+        InputError: Spark is not installed.
+    """
+    found = importlib.util.find_spec("pyspark")
+    if not (found and found.origin):
+        raise InputError("Spark is not installed: run `make setup`")
+    return str(Path(found.origin).with_name("jars") / "*")
+
+
 def bigdl_jars() -> list[str]:
     """Paths of BigDL's jars.
 

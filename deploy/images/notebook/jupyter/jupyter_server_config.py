@@ -1,5 +1,6 @@
 """JupyterLab of a user's server: what it shows beside notebooks, and when it lets kernels go."""
 
+import sys
 from typing import Any
 
 config: Any = get_config()  # type: ignore[name-defined] # noqa: F821
@@ -11,7 +12,13 @@ config.ServerProxy.servers = {
         "port": 4040,
         "absolute_url": False,
         "launcher_entry": {"enabled": False},
-    }
+    },
+    "sparkhistory": {
+        "command": [sys.executable, "-m", "hepspark.notebook.history_server", "{port}"],
+        "timeout": 60,  # Java starts on the share of a core
+        "absolute_url": False,
+        "launcher_entry": {"title": "Spark history"},
+    },
 }
 # Executors leave with their kernel. One that computes is not idle, nor is one whose page is open.
 config.MappingKernelManager.cull_idle_timeout = 3600

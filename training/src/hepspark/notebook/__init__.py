@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hepspark.notebook.application import scale, session, stop, ui
+    from hepspark.notebook.application import history, scale, session, stop, ui
     from hepspark.notebook.files import download, ls, upload
     from hepspark.notebook.identity import about
     from hepspark.notebook.places import public, sample, sample_root, workspace
@@ -22,6 +22,7 @@ __all__ = [
     "about",
     "download",
     "evaluate",
+    "history",
     "ingest",
     "load_metrics",
     "load_model",
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "application": ("scale", "session", "stop", "ui"),
+    "application": ("history", "scale", "session", "stop", "ui"),
     "files": ("download", "ls", "upload"),
     "identity": ("about",),
     "places": ("public", "sample", "sample_root", "workspace"),

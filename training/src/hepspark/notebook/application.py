@@ -164,9 +164,25 @@ def ui() -> "Link":
         InputError: no Spark is open.
     """
     if _open is None or not is_running(_open.context):
-        raise InputError("ui: no Spark is open; call session() first")
+        raise InputError("ui: no Spark is open; call session() first, or history() for what it did before")
     place = facility()
-    return Link(f"{place.prefix}sparkui/jobs/" if place else _open.context.uiWebUrl or "")
+    url = f"{place.prefix}sparkui/jobs/" if place else _open.context.uiWebUrl or ""
+    return Link(url, "What Spark does now")
+
+
+def history() -> "Link":
+    """A link to the pages on which Spark tells what it did, in this notebook and in others of the same user.
+
+    Raises:
+        InputError: nothing is written down here.
+    """
+    place = facility()
+    if place is None or not place.executors:
+        raise InputError(
+            "history: what Spark did is written down only where its executors are pods of a cluster; ui() shows what "
+            "it does now"
+        )
+    return Link(f"{place.prefix}sparkhistory/", "What Spark did")
 
 
 @dataclass(frozen=True)
@@ -174,12 +190,13 @@ class Link:
     """An address, which a notebook shows as a link."""
 
     url: str
+    text: str
 
     def __str__(self) -> str:
         return self.url
 
     def _repr_html_(self) -> str:
-        return f'<a href="{html.escape(self.url)}" target="_blank" rel="noopener">What Spark does now</a>'
+        return f'<a href="{html.escape(self.url)}" target="_blank" rel="noopener">{html.escape(self.text)}</a>'
 
 
 def stop() -> None:

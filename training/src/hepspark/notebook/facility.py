@@ -26,8 +26,6 @@ class Facility:
     """Heap of an executor, at most."""
     driver_memory: str
     """Heap of the driver, which shares the server's memory with its notebooks."""
-    history: str
-    """Folder of Spark's event logs; empty where none are kept."""
     prefix: str
     """Path of the server's pages at the hub, with a slash at its end."""
 
@@ -45,7 +43,6 @@ def facility(environment: Mapping[str, str] = os.environ) -> Facility | None:
         cpu=environment.get("HEPSPARK_EXECUTOR_CPU") or "",
         memory=environment.get("HEPSPARK_EXECUTOR_MEMORY") or "1g",
         driver_memory=environment.get("HEPSPARK_DRIVER_MEMORY") or "1g",
-        history=environment.get("HEPSPARK_HISTORY") or "",
         prefix=environment.get("JUPYTERHUB_SERVICE_PREFIX") or "/",
     )
 

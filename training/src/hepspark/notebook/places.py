@@ -18,6 +18,11 @@ def workspace() -> str:
     return os.environ.get("HEPSPARK_WORKSPACE", "").rstrip("/") or "workspace"
 
 
+def event_logs() -> str:
+    """URL of the folder in which Spark writes down what it did, in the user's own."""
+    return join(workspace(), "spark-history")
+
+
 def public() -> tuple[str, ...]:
     """URLs of the buckets that everybody may read; none where there is no facility."""
     if facility() is None:

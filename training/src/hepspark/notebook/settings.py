@@ -8,6 +8,7 @@ from hepspark.errors import InputError
 from hepspark.kubernetes_spark import s3a
 from hepspark.notebook import template
 from hepspark.notebook.facility import Facility, storage
+from hepspark.notebook.places import event_logs
 
 MASTER = "k8s://https://kubernetes.default.svc"
 
@@ -100,7 +101,7 @@ def _on_executors(given: dict[str, str], count: int, place: Facility, reach: Map
             "service_account": place.account,
             "executor_template": str(template.path()),
         },
-        "event_log": place.history or None,
+        "event_log": event_logs(),
     }
     own = {name: value for name, value in given.items() if name not in (_INSTANCES, _CORES, _CORES_MAX, _MEMORY)}
     of_pods = {"spark.kubernetes.container.image.pullPolicy": place.pull_policy}

@@ -53,7 +53,7 @@ test: .venv/.deploy ## Run all tests but those of test-deploy and e2e (PYTEST='-
 .PHONY: test-deploy
 test-deploy: .venv/.deploy ## Test mirror, lab and charts; as root on Debian
 	@tools/charts.sh >/dev/null
-	@.venv/bin/pytest tests/integration/deploy $(PYTEST)
+	@.venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/integration/deploy $(PYTEST)
 
 .PHONY: test-fast
 test-fast: .venv/.deploy ## Run the tests that need neither Java nor a server: seconds

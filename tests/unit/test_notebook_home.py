@@ -1,11 +1,11 @@
 """The image's notebooks in a user's home: what is there already is the user's."""
 
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
-from hepspark.notebook.home import copy_notebooks, main
+from hepspark.notebook.home import copy_notebooks
+from hepspark.notebook.server import prepare
 
 
 @pytest.fixture
@@ -49,16 +49,21 @@ def test_a_link_that_leads_nowhere_is_the_users_too(image, tmp_path):
     assert not (tmp_path / "elsewhere.ipynb").exists()
 
 
+def test_jupyter_keeps_its_files_in_a_home_that_has_room(image, tmp_path):
+    assert list(prepare(image, tmp_path / "home")) == ["JUPYTER_RUNTIME_DIR"]
+    assert len(content(tmp_path / "home")) == 2
+
+
 def test_a_home_that_takes_no_files_keeps_no_server_from_starting(image, tmp_path, capfd):
     (tmp_path / "home").write_text("a file")
-    assert main([str(image), str(tmp_path / "home")]) == 0
-    assert "the notebooks cannot be copied" in capfd.readouterr().err
-    assert main([str(image)]) == 2
+    variables = prepare(image, tmp_path / "home")
+    assert {"JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"} < set(variables)
+    assert f"{tmp_path / 'home'} takes no files" in capfd.readouterr().err
 
 
-def test_the_program(image, tmp_path):
-    command = [sys.executable, "-m", "hepspark.notebook.home", str(image), str(tmp_path / "home")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "A tutorial.ipynb: new" in done.stderr
-    assert len(content(tmp_path / "home")) == 2
+def test_a_home_that_is_full_is_noticed_with_all_notebooks_there(image, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    copy_notebooks(image, home)
+    with Path("/dev/full").open("r+b", buffering=0) as full:
+        monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: full)
+        assert "JUPYTER_DATA_DIR" in prepare(image, home)

@@ -89,10 +89,10 @@ async def start(client: Client, user: str, flavor: str) -> None:
         await asyncio.sleep(0.25)
 
 
-async def run(client: Client, user: str, code: str) -> str:
-    """What a cell prints in a new kernel of a user's server."""
-    kernel = await client.ask("POST", f"/user/{user}/api/kernels", {})
-    connection = await client.channels(f"/user/{user}/api/kernels/{kernel['id']}/channels")
+async def run(client: Client, user: str, code: str, kernel: str | None = None) -> str:
+    """What a cell prints in a kernel of a user's server; in a new one where none is named."""
+    kernel = kernel or (await client.ask("POST", f"/user/{user}/api/kernels", {}))["id"]
+    connection = await client.channels(f"/user/{user}/api/kernels/{kernel}/channels")
     header = {"msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "username": user, "session": uuid.uuid4().hex}
     content = {"code": code, "silent": False, "store_history": False, "allow_stdin": False, "stop_on_error": True}
     message = {"header": header | {"version": "5.3"}, "parent_header": {}, "metadata": {}, "content": content}

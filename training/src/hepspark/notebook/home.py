@@ -1,13 +1,11 @@
-"""Puts the image's notebooks into a home folder, when a server starts: `python -m hepspark.notebook.home FROM TO`.
+"""Puts the image's notebooks into a home folder, when a server starts.
 
 What a user has stays as it is: a notebook whose name is taken is left alone, whether it was changed or not.
 """
 
 import os
 import shutil
-import sys
 import uuid
-from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -46,28 +44,3 @@ def _copy_whole(notebook: Path, target: Path) -> bool:
     finally:
         temporary.unlink(missing_ok=True)
     return True
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Copy, and say what; a server starts without its notebooks, too, so what fails is told and no more.
-
-    Args:
-        arguments: The folder to copy from, and the one to copy to.
-
-    Returns:
-        The exit code: 2 where the arguments are wrong, otherwise 0.
-    """
-    if len(arguments) != 2:
-        sys.stderr.write("usage: python -m hepspark.notebook.home FROM TO\n")
-        return 2
-    source, home = map(Path, arguments)
-    try:
-        for path in copy_notebooks(source, home):
-            sys.stderr.write(f"{path}: new\n")
-    except OSError as error:
-        sys.stderr.write(f"{home}: the notebooks cannot be copied: {error}; free some space in your home folder\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

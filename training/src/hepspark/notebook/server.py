@@ -2,18 +2,50 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
-from hepspark.notebook.home import main as copy_notebooks
+from hepspark.notebook.home import copy_notebooks
 
-NOTEBOOKS = "/usr/local/share/hepspark/notebooks"
+NOTEBOOKS = Path("/usr/local/share/hepspark/notebooks")
+_APART = Path(tempfile.gettempdir()) / "jupyter"
+_PROBE = bytes(1 << 16)
+
+
+def prepare(notebooks: Path, home: Path) -> dict[str, str]:
+    """Put the notebooks into a home folder, and choose where Jupyter keeps files of its own.
+
+    Those are in the home folder, too, unless it is full: a server has to start, or nobody could make room.
+
+    Args:
+        notebooks: Folder with the image's.
+        home: The user's.
+
+    Returns:
+        Variables of the server.
+    """
+    apart = ["JUPYTER_RUNTIME_DIR"]
+    try:
+        for path in copy_notebooks(notebooks, home):
+            sys.stderr.write(f"{path}: new\n")
+        with tempfile.TemporaryFile(dir=home) as probe:
+            probe.write(_PROBE)
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        sys.stderr.write(
+            f"{home} takes no files: {error}; delete some there. Until then notebooks cannot be saved, and settings of "
+            "JupyterLab are gone when the server stops\n"
+        )
+        apart += ["JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"]
+    return {name: str(_APART / name.lower()) for name in apart}
 
 
 def main() -> int:
     """Become JupyterHub's single-user server; returns only where that is not possible."""
-    copy_notebooks([NOTEBOOKS, str(Path.home())])
+    variables = prepare(NOTEBOOKS, Path.home())
     program = [sys.executable, "-m", "jupyterhub.singleuser", *sys.argv[1:]]
-    return os.execv(program[0], program)  # noqa: S606
+    return os.execve(program[0], program, {**os.environ, **variables})  # noqa: S606
 
 
 if __name__ == "__main__":

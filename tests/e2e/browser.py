@@ -3,7 +3,7 @@
 import base64
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,8 +69,11 @@ class Physicist:
         chooser.value.set_files(file)
         self.page.get_by_role("listitem", name=file.name).wait_for()
 
-    def run(self, notebook: str, seconds: float) -> list[dict[str, Any]]:
-        """Open a notebook, run it from top to bottom, and return its cells as they were saved."""
+    def run(self, notebook: str, seconds: float, meanwhile: Callable[[], None] | None = None) -> list[dict[str, Any]]:
+        """Open a notebook, run it from top to bottom, and return its cells as they were saved.
+
+        `meanwhile` is called once they run, and has to end before they do.
+        """
         page = self.page
         # Without what was open before, so that this is the notebook which the menu is about.
         page.goto(f"{self.hub}/user/{self.name}/lab/tree/{quote(notebook)}?reset")
@@ -82,6 +85,9 @@ class Physicist:
         # The last of the cells that wait is in view. Where one fails, those after it wait no more.
         waiting = page.locator(".jp-InputPrompt", has_text="[*]")
         waiting.first.wait_for()
+        if meanwhile:
+            meanwhile()
+            assert waiting.count(), f"{notebook} has ended too early"
         until(lambda: not waiting.count(), f"{notebook} has run to its end", seconds)
         with page.expect_response(lambda answer: answer.request.method == "PUT" and "/api/contents/" in answer.url):
             page.keyboard.press("Control+s")

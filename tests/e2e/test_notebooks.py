@@ -4,8 +4,6 @@ The tests are one story, told in order: each begins with what the one before lef
 """
 
 import ast
-import base64
-import json
 import re
 
 import nbformat.v4
@@ -13,6 +11,7 @@ import pytest
 
 from tests.e2e.browser import Physicist, chromium, pictures_of, text_of
 from tests.e2e.facility import REPOSITORY, ROOMY
+from tests.e2e.hub import Hub
 from tests.e2e.runs import until
 
 pytestmark = pytest.mark.timeout(900)
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.timeout(900)
 FACILITY = {"lab": ROOMY, "platform": True}
 GOES_ON = True
 """On the lab of the platform's tests, where these are run after them."""
-HUB, USER, PORT = "hepspark-hub", "admin", 30080
+USER = "admin"
 HLF = "HLF classifier.ipynb"
 BY_HAND = """
 from pyspark.sql import SparkSession
@@ -36,28 +35,18 @@ print("executors", spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size()
 
 @pytest.fixture(scope="module")
 def hub(ready):
-    """The hub's address."""
-    node = json.loads(ready.kubectl("get", "node", "cp1", "--output", "json"))
-    address = next(a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP")
-    return f"http://{address}:{PORT}"
+    return Hub(ready)
 
 
 @pytest.fixture(scope="module")
 def physicist(hub):
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        yield Physicist(USER, page, hub, REPOSITORY / "out" / "pictures")
+        yield Physicist(USER, page, hub.address, REPOSITORY / "out" / "pictures")
 
 
-def pods(facility, selector):
-    return json.loads(
-        facility.kubectl("--namespace", f"{HUB}-{USER}", "get", "pods", "--selector", selector, "--output", "json")
-    )["items"]
-
-
-def test_the_first_password_signs_in(facility, physicist):
-    secret = json.loads(facility.kubectl("--namespace", HUB, "get", "secret", "hub", "--output", "json"))["data"]
-    physicist.sign_in(base64.b64decode(secret["firstPassword"]).decode())
+def test_the_first_password_signs_in(hub, physicist):
+    physicist.sign_in(hub.secret("firstPassword"))
 
 
 def test_a_flavor_without_room_says_so(physicist):
@@ -106,13 +95,13 @@ def test_spark_tells_what_it_does_and_did(physicist):
     physicist.picture("history")
 
 
-def test_nothing_is_left_when_the_server_is_stopped(facility, physicist):
-    (server,) = pods(facility, "component=singleuser-server")
+def test_nothing_is_left_when_the_server_is_stopped(hub, physicist):
+    (server,) = hub.pods(USER, "component=singleuser-server")
     environment = {each["name"]: each.get("value") for each in server["spec"]["containers"][0]["env"]}
     keys = f"{environment['JUPYTERHUB_API_URL']}/hepspark/credentials"
     headers = {"Authorization": f"token {environment['JUPYTERHUB_API_TOKEN']}"}
     outside = f"{physicist.hub}/hub/api{keys.partition('/hub/api')[2]}"
     assert physicist.page.request.get(outside, headers=headers).ok
     physicist.stop()
-    until(lambda: not pods(facility, ""), "its pods are gone", 60)
+    until(lambda: not hub.pods(USER), "its pods are gone", 60)
     assert physicist.page.request.get(outside, headers=headers).status == 403

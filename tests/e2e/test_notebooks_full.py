@@ -1,0 +1,265 @@
+"""Notebooks of many users, and what breaks under them.
+
+The tests are one story, told in order: each begins with what the one before left.
+"""
+
+import json
+import time
+
+import nbformat.v4
+import pytest
+from hepspark_hub.trial import TrialError
+
+from tests.e2e.browser import Physicist, chromium, text_of
+from tests.e2e.facility import ROOMY
+from tests.e2e.hub import NAMESPACE, Hub
+from tests.e2e.runs import until
+
+pytestmark = pytest.mark.timeout(1500)
+
+FACILITY = {"lab": ROOMY, "platform": True}
+USERS = [f"user{number}" for number in range(20)]
+TINY = {
+    "name": "tiny", "title": "Tiny", "cores": 0.2, "requestedCores": 0.05, "memory": "384Mi", "driverMemory": "128m",
+    "executors": {"instances": 0, "cores": 1, "memory": "512m"},
+}  # fmt: skip
+SMALL = {
+    "name": "small", "title": "Small", "cores": 1, "requestedCores": 0.2, "memory": "2Gi", "driverMemory": "512m",
+    "executors": {"instances": 2, "cores": 1, "memory": "512m", "requestedCores": 0.3},
+}  # fmt: skip
+HUGE = {**SMALL, "name": "huge", "title": "Huge", "memory": "64Gi"}
+KEYS_SECONDS = 15 * 60
+"""As long as keys hold here: the shortest that stores give."""
+VALUES = {
+    "flavors": [TINY, SMALL, HUGE],
+    "servers": {"quota": {"limits.memory": "4Gi"}},
+    "workspace": {"minutes": KEYS_SECONDS // 60},
+}
+OPEN = """
+import json, boto3
+from hepspark import notebook as hep
+boto3.client("s3").put_object(Bucket="workspaces", Key="ada/secret", Body=b"hers")
+spark = hep.session(executors=1)
+spark.range(1000).write.parquet(hep.workspace() + "/numbers")
+print(json.dumps(boto3.Session().get_credentials().get_frozen_credentials()[:3]))
+"""
+# What a user's kernel can try against somebody else's server, folder and namespace.
+INTRUDE = """
+import json, os, socket, ssl, urllib.error, urllib.request
+import boto3, botocore.exceptions
+address, namespace, user = {target!r}
+
+def port(number):
+    try:
+        socket.create_connection((address, number), timeout=5).close()
+        return "open"
+    except OSError as error:
+        return type(error).__name__
+
+def http(url, token, context=None, scheme="token"):
+    request = urllib.request.Request(url, headers={{"Authorization": scheme + " " + token}})
+    try:
+        return urllib.request.urlopen(request, timeout=10, context=context).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+def s3(call, **named):
+    try:
+        getattr(boto3.client("s3"), call)(Bucket="workspaces", **named)
+        return "allowed"
+    except botocore.exceptions.ClientError as error:
+        return error.response["Error"]["Code"]
+
+hub = os.environ["JUPYTERHUB_API_TOKEN"]
+account = "/var/run/secrets/kubernetes.io/serviceaccount/"
+token, trust = open(account + "token").read(), ssl.create_default_context(cafile=account + "ca.crt")
+api = "https://kubernetes.default.svc/api/v1/namespaces/"
+print(json.dumps({{
+    "server": http(f"http://{{address}}:8888/user/{{user}}/api/contents", hub),
+    "own server": http(f"http://127.0.0.1:8888/user/{{os.environ['JUPYTERHUB_USER']}}/api/contents", hub),
+    "pages": port(4040),
+    "list": s3("list_objects_v2", Prefix=user + "/"),
+    "get": s3("get_object", Key=user + "/secret"),
+    "put": s3("put_object", Key=user + "/mine", Body=b""),
+    "own folder": s3("put_object", Key=os.environ["JUPYTERHUB_USER"] + "/mine", Body=b""),
+    "pods": http(api + namespace + "/pods", token, trust, "Bearer"),
+    "volumes": http(api + namespace + "/persistentvolumeclaims", token, trust, "Bearer"),
+    "secrets": http(api + os.environ["POD_NAMESPACE"] + "/secrets", token, trust, "Bearer"),
+    "own pods": http(api + os.environ["POD_NAMESPACE"] + "/pods", token, trust, "Bearer"),
+}}))
+"""
+LONG = """
+from hepspark import notebook as hep
+hep.session(executors=1)
+hep.train(input=[hep.sample()], output=hep.workspace() + "/long", epochs=150, early_stopping_epochs=0)
+print("epochs of the model:", len(hep.load_model(hep.workspace() + "/long/model").history))
+"""
+READ = """
+from hepspark import notebook as hep
+print("sum", hep.session().read.parquet("s3a://workspaces/ada/numbers").selectExpr("sum(id)").collect()[0][0])
+"""
+WITH_KEYS = """
+import boto3, botocore.exceptions
+key, secret, token = {keys!r}
+old = boto3.client("s3", aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token)
+try:
+    old.get_object(Bucket="workspaces", Key="ada/secret")
+    print("taken")
+except botocore.exceptions.ClientError as error:
+    print("refused", error.response["Error"]["Code"])
+"""
+FULL = """
+import os
+from hepspark import notebook as hep
+try:
+    with open("more", "wb") as file:
+        file.write(os.urandom(1 << 20))
+except OSError as error:
+    print(error)
+print(hep.session(executors=1).range(1000).count())
+"""
+
+
+@pytest.fixture(scope="module")
+def deploy(facility):
+    """Deploys the platform with other values of the hub's chart."""
+
+    def run(**changed):
+        values = {"chart_values": {"jupyterhub": {**VALUES, **changed}}}
+        target = "platform" if facility.kubeconfig.exists() else "deploy"
+        deployed = facility.make(target, args=f"--extra-vars '{json.dumps(values)}'")
+        assert deployed.code == 0, deployed.text
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def hub(facility, deploy):
+    deploy()
+    return Hub(facility)
+
+
+@pytest.fixture(scope="module")
+def physicist(hub, tmp_path_factory):
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        yield Physicist("admin", page, hub.address, tmp_path_factory.mktemp("pictures"))
+
+
+def test_twenty_users_at_once(hub):
+    hub.start(*USERS, flavor="tiny")
+    assert hub.run(*USERS, code="print(6 * 7)") == ["42\n"] * len(USERS)
+    hub.stop(*USERS)
+
+
+def test_a_server_without_room_is_refused_with_the_reason(hub):
+    with pytest.raises(TrialError, match=r"There is no room for Huge: .*memory"):
+        hub.start("ada", flavor="huge")
+
+
+@pytest.fixture(scope="module")
+def keys(hub):
+    """Keys of a user's folder, and when they end; that user has a Spark open."""
+    hub.start("ada", flavor="small")
+    (said,) = hub.run("ada", code=OPEN)
+    return json.loads(said.splitlines()[-1]), time.time() + KEYS_SECONDS
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_users_things_are_out_of_anothers_reach(hub):
+    hub.start("bob", flavor="tiny")
+    (server,) = hub.pods("ada", "component=singleuser-server")
+    target = (server["status"]["podIP"], f"{NAMESPACE}-ada", "ada")
+    (said,) = hub.run("bob", code=INTRUDE.format(target=target))
+    assert json.loads(said.splitlines()[-1]) == {
+        "server": 403, "own server": 200, "pages": "ConnectionRefusedError",
+        "list": "AccessDenied", "get": "AccessDenied", "put": "AccessDenied", "own folder": "allowed",
+        "pods": 403, "volumes": 403, "secrets": 403, "own pods": 200,
+    }  # fmt: skip
+    hub.stop("bob")
+
+
+def test_a_notebook_trains_on_while_hub_and_chart_change(hub, deploy, physicist, tmp_path):
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(LONG)], metadata=kernel)
+    (tmp_path / "long.ipynb").write_text(nbformat.writes(notebook))
+    physicist.sign_in(hub.secret("firstPassword"))
+    physicist.start("Small")
+    physicist.upload(tmp_path / "long.ipynb")
+
+    def disturb():
+        until(lambda: hub.pods("admin", "spark-role=executor"), "an executor works", 60)
+        hub.restarted()
+        deploy(servers={**VALUES["servers"], "idleMinutes": 30})
+
+    # The page, which is not loaded again, sees the end of the training.
+    said = text_of(physicist.run("long.ipynb", 300, disturb))
+    assert "epochs of the model: 150" in said
+    physicist.stop()  # which needs no other sign-in
+
+
+def test_executors_leave_with_their_kernel(hub):
+    hub.start("eve", flavor="small")
+    hub.run("eve", code="from hepspark import notebook as hep; hep.session(executors=1)")
+    assert hub.pods("eve", "spark-role=executor")
+    for kernel in hub.ask("GET", "/user/eve/api/kernels"):
+        hub.ask("DELETE", f"/user/eve/api/kernels/{kernel['id']}")
+    until(lambda: not hub.pods("eve", "spark-role=executor"), "the executor is gone", 60)
+    hub.stop("eve")
+
+
+SMALL_VOLUME = """
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: full}
+spec:
+  capacity: {storage: 5Gi}
+  accessModes: [ReadWriteOnce]
+  storageClassName: none
+  local: {path: /mnt/full}
+  claimRef: {namespace: NAMESPACE, name: home}
+  nodeAffinity:
+    required:
+      nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [w1]}]}]
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: home, namespace: NAMESPACE}
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: none
+  resources: {requests: {storage: 5Gi}}
+"""
+
+
+def test_a_full_volume_leaves_a_server_that_works(facility, hub):
+    hub.of_user("eve", "delete", "persistentvolumeclaim", "home")
+    # Neither bytes nor names are left.
+    full = """
+        sudo mkdir /mnt/full && sudo mount -t tmpfs -o size=512k,nr_inodes=9 none /mnt/full &&
+        ! sudo cp /bin/bash /mnt/full && ! sudo touch /mnt/full/{1..9}"""
+    made = facility.hosts("ssh", "w1", full)
+    assert made.code == 0, made.text
+    facility.kubectl("apply", "--filename", "-", stdin=SMALL_VOLUME.replace("NAMESPACE", f"{NAMESPACE}-eve"))
+    hub.start("eve", flavor="small")
+    (said,) = hub.run("eve", code=FULL)
+    assert "No space left on device" in said
+    assert said.endswith("1000\n")
+    log = hub.of_user("eve", "logs", "jupyter-eve")
+    assert "/home/user takes no files: " in log
+    hub.stop("eve")
+
+
+def test_keys_that_expire_are_renewed_in_executors_too(hub, keys):
+    old, end = keys
+    until(lambda: time.time() > end, "the first keys are over", KEYS_SECONDS)
+    (executor,) = hub.pods("ada", "spark-role=executor")
+    assert "sum 499500\n" in hub.go_on("ada", READ)
+    assert [pod["metadata"]["uid"] for pod in hub.pods("ada", "spark-role=executor")] == [executor["metadata"]["uid"]]
+    assert hub.run("ada", code=WITH_KEYS.format(keys=old)) == ["refused ExpiredToken\n"]
+
+
+def test_a_server_that_nobody_uses_is_stopped_with_its_executors(hub, deploy):
+    assert hub.pods("ada", "spark-role=executor")
+    deploy(servers={**VALUES["servers"], "idleMinutes": 1})
+    until(lambda: not hub.pods("ada"), "the server and its executor are gone", 300)

@@ -162,6 +162,11 @@ bench-deploy: .venv/.deploy ## Measure a deployment: time by phase, again, a wor
 bench-cluster: mirror ## Measure the platform: its installation, first step, executors against local[2], S3; JSON in OUT/bench
 	@.venv/bin/python -m benchmarks.cluster --output $(OUT)/bench
 
+.PHONY: bench-notebook
+bench-notebook: mirror ## Measure notebooks: from Start to JupyterLab, to ready executors, the hub's memory; JSON in OUT/bench
+	@tools/apt.sh $(BROWSER)
+	@.venv/bin/python -m benchmarks.notebook --output $(OUT)/bench
+
 .PHONY: docs
 docs: .venv/.deploy ## Write the READMEs of roles and charts from what they take
 	@.venv/bin/python -m deploy.role_docs

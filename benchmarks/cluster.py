@@ -3,28 +3,19 @@
 import json
 import re
 import sys
-import tempfile
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from benchmarks.conditions import begin, table
 from benchmarks.deploy import phases
-from tests.e2e.facility import REPOSITORY, ROOMY, Ended, Facility
+from benchmarks.facility import Measured, benchmark, succeeded
+from tests.e2e.facility import REPOSITORY, Facility
 from tests.e2e.runs import Platform
 
 SAMPLE = "/usr/local/share/hepspark/sample"
 TRAIN = {"epochs": 30, "early_stopping_epochs": 0}
 # A core each, and no more, on hosts of two cores.
 EXECUTOR = {"cores": 1, "cpu": "900m", "memory": "1g"}
-
-
-def succeeded(ended: Ended) -> Ended:
-    """A command that had to work."""
-    if ended.code:
-        raise SystemExit(f"ended with {ended.code}:\n{ended.text}")
-    return ended
 
 
 def fit(metrics: bytes) -> float:
@@ -72,7 +63,7 @@ def local(out: Path) -> float:
     return fit((out / "local/metrics.jsonl").read_bytes())
 
 
-def measure(facility: Facility) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def measure(facility: Facility) -> Measured:
     """Deploy, install the platform, train."""
     succeeded(facility.make("deploy", args="--extra-vars platform=false"))
     installed = succeeded(facility.make("site")).text
@@ -107,23 +98,5 @@ def measure(facility: Facility) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return rows, {"install": install, "two": two, "one": one, "remote": remote, "local": alone}
 
 
-def main(argv: list[str]) -> int:
-    """Measure, print, write."""
-    output, measured_on = begin(__doc__, argv)
-    with tempfile.TemporaryDirectory(prefix="hepspark-bench-") as folder:
-        facility = Facility(Path(folder), lab=ROOMY, platform=True)
-        facility.hosts("down")
-        try:
-            succeeded(facility.make("lab"))
-            rows, raw = measure(facility)
-        finally:
-            facility.make("lab-down")
-    print(table("Platform", ["what", "measured", "wanted"], rows))
-    output.mkdir(parents=True, exist_ok=True)
-    result = {"conditions": measured_on, "totals": rows, "raw": raw}
-    (output / "cluster.json").write_text(json.dumps(result, indent=1) + "\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(benchmark("cluster", measure, __doc__, sys.argv[1:]))

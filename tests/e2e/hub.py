@@ -21,13 +21,14 @@ class Hub:
     """The hub, which is there already."""
 
     facility: Facility
+    scheme: str = "http"
 
     @cached_property
     def address(self) -> str:
         """For browsers."""
         node = json.loads(self.facility.kubectl("get", "node", "cp1", "--output", "json"))
         found = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
-        return f"http://{found}:{PORT}"
+        return f"{self.scheme}://{found}:{PORT}"
 
     def secret(self, key: str) -> str:
         """What the hub's Secret has."""

@@ -4,7 +4,10 @@ The tests are one story, told in order: each begins with what the one before lef
 """
 
 import json
+import ssl
+import subprocess
 import time
+import urllib.request
 
 import nbformat.v4
 import pytest
@@ -40,7 +43,7 @@ import json, boto3
 from hepspark import notebook as hep
 boto3.client("s3").put_object(Bucket="workspaces", Key="ada/secret", Body=b"hers")
 spark = hep.session(executors=1)
-spark.range(1000).write.parquet(hep.workspace() + "/numbers")
+spark.range(1000).write.parquet(hep.workspace() + "/numbers", mode="overwrite")
 print(json.dumps(boto3.Session().get_credentials().get_frozen_credentials()[:3]))
 """
 # What a user's kernel can try against somebody else's server, folder and namespace.
@@ -122,10 +125,10 @@ print(hep.session(executors=1).range(1000).count())
 
 @pytest.fixture(scope="module")
 def deploy(facility):
-    """Deploys the platform with other values of the hub's chart."""
+    """Deploys the platform with other values of the hub's chart, and facts of the site."""
 
-    def run(**changed):
-        values = {"chart_values": {"jupyterhub": {**VALUES, **changed}}}
+    def run(site=None, **changed):
+        values = {"chart_values": {"jupyterhub": {**VALUES, **changed}}, **(site or {})}
         target = "platform" if facility.kubeconfig.exists() else "deploy"
         deployed = facility.make(target, args=f"--extra-vars '{json.dumps(values)}'")
         assert deployed.code == 0, deployed.text
@@ -263,3 +266,19 @@ def test_a_server_that_nobody_uses_is_stopped_with_its_executors(hub, deploy):
     assert hub.pods("ada", "spark-role=executor")
     deploy(servers={**VALUES["servers"], "idleMinutes": 1})
     until(lambda: not hub.pods("ada"), "the server and its executor are gone", 300)
+
+
+def test_the_hub_speaks_tls(facility, hub, deploy, tmp_path):
+    address = hub.address.removeprefix("http://").partition(":")[0]
+    new = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "2")
+    files = ("-subj", "/CN=hub", "-addext", f"subjectAltName=IP:{address}", "-keyout", "tls.key", "-out", "tls.crt")
+    subprocess.run([*new, *files], cwd=tmp_path, check=True, capture_output=True)
+    hub.kubectl("create", "secret", "tls", "hub-tls", f"--cert={tmp_path}/tls.crt", f"--key={tmp_path}/tls.key")
+    deploy({"notebooks_tls_secret": "hub-tls"})
+    trust = ssl.create_default_context(cafile=tmp_path / "tls.crt")
+    secure = Hub(facility, "https")
+    with urllib.request.urlopen(f"{secure.address}/hub/login", context=trust, timeout=10) as page:
+        assert page.status == 200
+    secure.start("ada", flavor="small")
+    assert secure.run("ada", code=OPEN)
+    secure.stop("ada")

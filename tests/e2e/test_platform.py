@@ -96,10 +96,12 @@ def test_helm_tests_the_charts(facility):
         assert "Phase:          Succeeded" in facility.helm("test", release)
 
 
+EPOCHS = 16
+"""Enough for two drivers to come and go in the first ones."""
 LONG = {
     "command": "train",
     "config": {
-        "train": {"input": ["s3a://data/sample"], "epochs": 40, "batches_per_step": 2, "early_stopping_epochs": 0}
+        "train": {"input": ["s3a://data/sample"], "epochs": EPOCHS, "batches_per_step": 2, "early_stopping_epochs": 0}
     },
 }
 
@@ -129,7 +131,7 @@ def taken_over(platform, run, before):
 
 def test_executors_are_scaled_by_helm_upgrade(facility, platform, values):
     facility.helm("install", "scaled", "helm/training", *values)
-    platform.wait_for_line("scaled", "Epoch 2 of 40", 150)
+    platform.wait_for_line("scaled", f"Epoch 2 of {EPOCHS}", 150)
     (job,) = platform.jobs("scaled")
     facility.helm("upgrade", "scaled", "helm/training", *values)
     assert [same["metadata"]["uid"] for same in platform.jobs("scaled")] == [job["metadata"]["uid"]], "restarted"
@@ -139,7 +141,7 @@ def test_executors_are_scaled_by_helm_upgrade(facility, platform, values):
         assert f"{instances} executors of 1 core" in platform.log("scaled", job)
     assert platform.wait_for_end("scaled") == "Complete", platform.log("scaled")
     with platform.forwarded("minio", 9000) as endpoint:
-        assert accounting(platform.read(endpoint, "runs", "scaled/run/metrics.jsonl")) == (40, True)
+        assert accounting(platform.read(endpoint, "runs", "scaled/run/metrics.jsonl")) == (EPOCHS, True)
 
 
 def test_a_finished_run_stays_finished(facility, platform, values):

@@ -284,6 +284,7 @@ def test_an_image_that_does_not_exist_is_told(platform):
 
     assert until(look, "the missing image is told", 60)
     platform.kubectl("delete", "job,configmap,lease", "--selector", selector)
+    until(lambda: not platform.get("pods", "--selector", selector)["items"], "its pods are gone", 60)
 
 
 def test_a_physicist_may_run_and_no_more(facility, platform):
@@ -291,8 +292,10 @@ def test_a_physicist_may_run_and_no_more(facility, platform):
     platform.kubectl("create", "rolebinding", "ada", "--role", "physicist", "--serviceaccount", "hepspark:ada")
     ada = ("--as", "system:serviceaccount:hepspark:ada")
     platform.kubectl("create", "job", "--from=cronjob/train-hlf", "adas-run", *ada)
-    until(lambda: platform.get("pods", "--selector", "job-name=adas-run", *ada)["items"], "her run has a pod", 30)
+    hers = ("pods", "--selector", "job-name=adas-run", *ada)
+    until(lambda: platform.get(*hers)["items"], "her run has a pod", 30)
     platform.kubectl("delete", "job", "adas-run", *ada)
+    until(lambda: not platform.get(*hers)["items"], "her pod is gone", 60)
 
     def refused(*arguments, stdin=None):
         with pytest.raises(AssertionError, match=r"(?i)forbidden|cannot"):

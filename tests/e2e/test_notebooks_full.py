@@ -156,8 +156,8 @@ def test_twenty_users_at_once(hub):
 
 
 def test_a_server_without_room_is_refused_with_the_reason(hub):
-    with pytest.raises(TrialError, match=r"There is no room for Huge: .*memory"):
-        hub.start("ada", flavor="huge")
+    with pytest.raises(TrialError, match="There is no room for Huge: no node has that much free"):
+        hub.start("carol", flavor="huge")
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +279,6 @@ def test_the_hub_speaks_tls(facility, hub, deploy, tmp_path):
     secure = Hub(facility, "https")
     with urllib.request.urlopen(f"{secure.address}/hub/login", context=trust, timeout=10) as page:
         assert page.status == 200
-    secure.start("ada", flavor="small")
-    assert secure.run("ada", code=OPEN)
-    secure.stop("ada")
+    secure.start("grace", flavor="small")
+    assert secure.run("grace", code="print(1)")
+    secure.stop("grace")

@@ -59,6 +59,8 @@ def spawner(settings: Settings) -> dict[str, Any]:
         "volume_mounts": mounts,
         "environment": environment(settings),
         "start_timeout": servers.start_seconds,
+        # From the pod to its answer: half a minute, as JupyterHub has it, is too short where a whole course begins at once.
+        "http_timeout": servers.start_seconds,
         "delete_grace_period": 30,
     }
 

@@ -94,7 +94,7 @@ print(json.dumps({{
 LONG = """
 from hepspark import notebook as hep
 hep.session(executors=1)
-hep.train(input=[hep.sample()], output=hep.workspace() + "/long", epochs=150, early_stopping_epochs=0)
+hep.train(input=[hep.sample()], output=hep.workspace() + "/long", epochs=80, early_stopping_epochs=0)
 print("epochs of the model:", len(hep.load_model(hep.workspace() + "/long/model").history))
 """
 READ = """
@@ -196,8 +196,8 @@ def test_a_notebook_trains_on_while_hub_and_chart_change(hub, deploy, physicist,
         deploy(servers={**VALUES["servers"], "idleMinutes": 30})
 
     # The page, which is not loaded again, sees the end of the training.
-    said = text_of(physicist.run("long.ipynb", 300, disturb))
-    assert "epochs of the model: 150" in said
+    said = text_of(physicist.run("long.ipynb", 420, disturb))
+    assert "epochs of the model: 80" in said
     physicist.stop()  # which needs no other sign-in
 
 
@@ -259,7 +259,11 @@ def test_keys_that_expire_are_renewed_in_executors_too(hub, keys):
     (executor,) = hub.pods("ada", "spark-role=executor")
     assert "sum 499500\n" in hub.go_on("ada", READ)
     assert [pod["metadata"]["uid"] for pod in hub.pods("ada", "spark-role=executor")] == [executor["metadata"]["uid"]]
-    assert hub.run("ada", code=WITH_KEYS.format(keys=old)) == ["refused ExpiredToken\n"]
+    # MinIO forgets keys that are over; others say that they have expired.
+    assert hub.run("ada", code=WITH_KEYS.format(keys=old)) in (
+        ["refused InvalidAccessKeyId\n"],
+        ["refused ExpiredToken\n"],
+    )
 
 
 def test_a_server_that_nobody_uses_is_stopped_with_its_executors(hub, deploy):

@@ -160,6 +160,8 @@ def _event_log(url: str, storage: StorageConfig) -> dict[str, str]:
         # An object appears when it is closed: in pieces, a history server sees a run while it goes on.
         "spark.eventLog.rolling.enabled": "true",
         "spark.eventLog.rolling.maxFileSize": "10m",
+        # Plain, a training writes 10 MB a minute.
+        "spark.eventLog.compress": "true",
     }
     if "://" in url:
         settings |= {f"spark.hadoop.fs.s3a.{name}": value for name, value in s3a(storage).items()}

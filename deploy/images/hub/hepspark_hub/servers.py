@@ -59,7 +59,7 @@ def spawner(settings: Settings) -> dict[str, Any]:
         "volume_mounts": mounts,
         "environment": environment(settings),
         "start_timeout": servers.start_seconds,
-        # From the pod to its answer: half a minute, as JupyterHub has it, is too short where a whole course begins at once.
+        # From pod to answer: JupyterHub's half a minute is too short where a whole course begins at once.
         "http_timeout": servers.start_seconds,
         "delete_grace_period": 30,
     }

@@ -31,6 +31,8 @@ def command(port: int, environment: Mapping[str, str]) -> list[str]:
     settings = {
         "spark.history.fs.logDirectory": s3a_url(event_logs()),
         "spark.history.fs.update.interval": "5s",
+        "spark.history.fs.cleaner.enabled": "true",
+        "spark.history.fs.cleaner.maxAge": "30d",
         "spark.history.ui.port": str(port),
         "spark.ui.proxyBase": f"{environment.get('JUPYTERHUB_SERVICE_PREFIX', '/')}sparkhistory",
         "spark.ui.proxyRedirectUri": "/",

@@ -35,7 +35,7 @@ KEYS_SECONDS = 15 * 60
 """As long as keys hold here: the shortest that stores give."""
 VALUES = {
     "flavors": [TINY, SMALL, HUGE],
-    "servers": {"quota": {"limits.memory": "4Gi"}},
+    "servers": {"quota": {"requests.memory": "4Gi"}},
     "workspace": {"minutes": KEYS_SECONDS // 60},
 }
 OPEN = """
@@ -155,8 +155,8 @@ def test_twenty_users_at_once(hub):
     hub.stop(*USERS)
 
 
-def test_a_server_without_room_is_refused_with_the_reason(hub):
-    with pytest.raises(TrialError, match="There is no room for Huge: no node has that much free"):
+def test_a_server_beyond_the_quota_is_refused_with_the_reason(hub):
+    with pytest.raises(TrialError, match="There is no room for Huge: your quota has too few memory left"):
         hub.start("carol", flavor="huge")
 
 
@@ -187,6 +187,8 @@ def test_a_notebook_trains_on_while_hub_and_chart_change(hub, deploy, physicist,
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(LONG)], metadata=kernel)
     (tmp_path / "long.ipynb").write_text(nbformat.writes(notebook))
     physicist.sign_in(hub.secret("firstPassword"))
+    physicist.page.goto(f"{physicist.hub}/hub/spawn")
+    assert "your quota has too few memory left" in physicist.page.get_by_text("No room now").inner_text()
     physicist.start("Small")
     physicist.upload(tmp_path / "long.ipynb")
 
@@ -238,9 +240,10 @@ spec:
 def test_a_full_volume_leaves_a_server_that_works(facility, hub):
     hub.of_user("eve", "delete", "persistentvolumeclaim", "home")
     # Neither bytes nor names are left.
-    full = """
+    names = " ".join(f"/mnt/full/{number}" for number in range(9))
+    full = f"""
         sudo mkdir /mnt/full && sudo mount -t tmpfs -o size=512k,nr_inodes=9 none /mnt/full &&
-        ! sudo cp /bin/bash /mnt/full && ! sudo touch /mnt/full/{1..9}"""
+        ! sudo cp /bin/bash /mnt/full && ! sudo touch {names}"""
     made = facility.hosts("ssh", "w1", full)
     assert made.code == 0, made.text
     facility.kubectl("apply", "--filename", "-", stdin=SMALL_VOLUME.replace("NAMESPACE", f"{NAMESPACE}-eve"))

@@ -4,6 +4,7 @@ The tests are one story, told in order: each begins with what the one before lef
 """
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -117,15 +118,23 @@ def values(facility, platform):
 
 
 def taken_over(platform, run, before):
-    """The Job of a run, as soon as it is another one than before, alone, and has gone on from a commit."""
+    """The Job of a run, as soon as it is another one than before, alone, and has trained on from a commit."""
 
     def look():
         jobs = platform.jobs(run)
         return jobs[0] if len(jobs) == 1 and jobs[0]["metadata"]["uid"] != before["metadata"]["uid"] else None
 
     job = until(look, f"a new driver has taken {run} over", 180)
-    log = platform.wait_for_line(run, "\nEpoch ", 180, job)
-    assert "Continuing after step" in log
+
+    def has_trained():
+        # It also tells the epoch that it goes on from, where the driver before ended with one.
+        log = platform.log(run, job)
+        of_epoch = re.search(r"(\d+) steps an epoch", log)
+        begun = re.search(r"Continuing after step (\d+) of", log)
+        told = re.findall(r"\nEpoch (\d+) of", log)
+        return of_epoch and begun and told and int(told[-1]) * int(of_epoch[1]) > int(begun[1])
+
+    until(has_trained, f"the new driver of {run} has trained an epoch", 180)
     return job
 
 

@@ -90,7 +90,14 @@ def test_spark_tells_what_it_does_and_did(physicist):
     page.get_by_role("link", name="Executors").click()
     page.locator("#active-executors-table tr", has_text="driver").wait_for()
     page.goto(f"{pages}/sparkhistory/")  # of the notebook before, whose Spark has ended
-    page.locator("#history-summary-table a").first.click()
+    finished = page.locator("#history-summary-table a")
+
+    def is_listed():
+        page.reload(wait_until="networkidle")  # the list is that of the moment, and the logs are only being read
+        return finished.count()
+
+    until(is_listed, "the notebook before is listed", 60)
+    finished.first.click()
     page.get_by_text("Completed Jobs:").wait_for()
     physicist.picture("history")
 

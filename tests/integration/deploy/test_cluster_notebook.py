@@ -34,6 +34,7 @@ def test_a_session_is_scaled_in_the_users_namespace(namespace, tmp_path):
         "POD_IP": ADDRESS, "POD_NAME": pod, "POD_NAMESPACE": namespace.name,
         "JUPYTERHUB_API_URL": "http://hub/hub/api", "JUPYTERHUB_API_TOKEN": "t0ken",
         "HEPSPARK_IMAGE": "spark:1", "HEPSPARK_EXECUTORS": "2", "HEPSPARK_EXECUTOR_MEMORY": "512m",
+        "HEPSPARK_WORKSPACE": str(tmp_path / "workspace"),
     }  # fmt: skip
     (tmp_path / "executors").mkdir()
     with kubelet(namespace, tmp_path / "executors") as nodes:
@@ -44,6 +45,7 @@ def test_a_session_is_scaled_in_the_users_namespace(namespace, tmp_path):
     assert done.returncode == 0, done.stderr + nodes.logs()
     assert "2 executors are there (1 before); nothing was lost" in done.stderr
     assert "1 executor is there (2 before)" in done.stderr
+    assert [*(tmp_path / "workspace" / "spark-history").glob("eventlog_v2_*/events_1_*")]
     assert len(nodes.seen) == 2
     for executor in nodes.seen:
         variables = {one["name"]: one.get("value") for one in executor["spec"]["containers"][0]["env"]}

@@ -52,6 +52,7 @@ test: .venv/.deploy ## Run all tests but those of test-deploy and e2e (PYTEST='-
 
 .PHONY: test-deploy
 test-deploy: .venv/.deploy ## Test mirror, lab and charts; as root on Debian
+	@tools/apt.sh postgresql
 	@tools/charts.sh >/dev/null
 	@.venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/integration/deploy $(PYTEST)
 

@@ -30,6 +30,12 @@ def until(look: Callable[[], Found], what: str, seconds: float = 60) -> Found:
     return found
 
 
+def told_without_secrets(executor: dict[str, Any]) -> dict[str, str]:
+    """All that the pod of an executor is told of its driver, but for what only it and the driver may know."""
+    told = {one["name"]: one["value"] for one in executor["spec"]["containers"][0]["env"] if "value" in one}
+    return {name: value for name, value in told.items() if name.startswith("SPARK_") and "SECRET" not in name}
+
+
 @dataclass(frozen=True)
 class Platform:
     """The platform of a facility, as an operator with its kubeconfig sees it."""

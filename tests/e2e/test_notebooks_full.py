@@ -16,7 +16,7 @@ from hepspark_hub.trial import TrialError
 from tests.e2e.browser import Physicist, chromium, text_of
 from tests.e2e.facility import ROOMY
 from tests.e2e.hub import NAMESPACE, Hub
-from tests.e2e.runs import until
+from tests.e2e.runs import told_without_secrets, until
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -48,9 +48,9 @@ print(json.dumps(boto3.Session().get_credentials().get_frozen_credentials()[:3])
 """
 # What a user's kernel can try against somebody else's server, folder and namespace.
 INTRUDE = """
-import json, os, socket, ssl, urllib.error, urllib.request
+import json, os, socket, ssl, subprocess, urllib.error, urllib.request
 import boto3, botocore.exceptions
-address, namespace, user = {target!r}
+address, namespace, user, told = {target!r}
 
 def port(number):
     try:
@@ -73,6 +73,15 @@ def s3(call, **named):
     except botocore.exceptions.ClientError as error:
         return error.response["Error"]["Code"]
 
+# As an executor that knows all but what the driver and its own share.
+def join():
+    own = {{"SPARK_EXECUTOR_POD_IP": os.environ["POD_IP"], "SPARK_EXECUTOR_POD_NAME": os.environ["POD_NAME"]}}
+    variables = {{**os.environ, **told, **own, "SPARK_EXECUTOR_ID": "77"}}
+    program = ["/usr/local/bin/entrypoint", "executor"]
+    tried = subprocess.run(program, env=variables, capture_output=True, text=True, timeout=120)
+    said = tried.stdout + tried.stderr
+    return "refused" if tried.returncode and "authenticat" in said.lower() else said[-2000:]
+
 hub = os.environ["JUPYTERHUB_API_TOKEN"]
 account = "/var/run/secrets/kubernetes.io/serviceaccount/"
 token, trust = open(account + "token").read(), ssl.create_default_context(cafile=account + "ca.crt")
@@ -81,6 +90,7 @@ print(json.dumps({{
     "server": http(f"http://{{address}}:8888/user/{{user}}/api/contents", hub),
     "own server": http(f"http://127.0.0.1:8888/user/{{os.environ['JUPYTERHUB_USER']}}/api/contents", hub),
     "pages": port(4040),
+    "driver": join(),
     "list": s3("list_objects_v2", Prefix=user + "/"),
     "get": s3("get_object", Key=user + "/secret"),
     "put": s3("put_object", Key=user + "/mine", Body=b""),
@@ -170,12 +180,13 @@ def keys(hub):
 
 @pytest.mark.usefixtures("keys")
 def test_a_users_things_are_out_of_anothers_reach(hub):
-    hub.start("bob", flavor="tiny")
+    hub.start("bob", flavor="small")
     (server,) = hub.pods("ada", "component=singleuser-server")
-    target = (server["status"]["podIP"], f"{NAMESPACE}-ada", "ada")
+    (executor,) = hub.pods("ada", "spark-role=executor")
+    target = (server["status"]["podIP"], f"{NAMESPACE}-ada", "ada", told_without_secrets(executor))
     (said,) = hub.run("bob", code=INTRUDE.format(target=target))
     assert json.loads(said.splitlines()[-1]) == {
-        "server": 403, "own server": 200, "pages": "ConnectionRefusedError",
+        "server": 403, "own server": 200, "pages": "ConnectionRefusedError", "driver": "refused",
         "list": "AccessDenied", "get": "AccessDenied", "put": "AccessDenied", "own folder": "allowed",
         "pods": 403, "volumes": 403, "secrets": 403, "own pods": 200,
     }  # fmt: skip

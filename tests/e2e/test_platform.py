@@ -13,7 +13,7 @@ import yaml
 from hepspark.config import StorageConfig
 from hepspark.model import artefact
 from tests.e2e.facility import REPOSITORY, ROOMY
-from tests.e2e.runs import SMALL, accounting, until
+from tests.e2e.runs import SMALL, accounting, told_without_secrets, until
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("ready")]
 
@@ -218,10 +218,9 @@ def test_another_pod_neither_joins_a_driver_nor_sees_its_pages(platform):
     (driver,) = platform.get("pods", "--selector", f"{run},spark-role=driver")["items"]
     own = platform.get("pods", "--selector", f"{run},spark-role=executor")["items"][0]
     address, image = driver["status"]["podIP"], driver["spec"]["containers"][0]["image"]
-    told = {one["name"]: one["value"] for one in own["spec"]["containers"][0]["env"] if "value" in one}
-    # All that an executor is told, but for what the driver and its executors share.
-    stolen = {name: value for name, value in told.items() if name.startswith("SPARK_") and "SECRET" not in name}
-    stolen |= {"SPARK_EXECUTOR_ID": "77", "SPARK_EXECUTOR_POD_IP": "0.0.0.0", "SPARK_EXECUTOR_POD_NAME": "intruder"}
+    stolen = told_without_secrets(own) | {
+        "SPARK_EXECUTOR_ID": "77", "SPARK_EXECUTOR_POD_IP": "0.0.0.0", "SPARK_EXECUTOR_POD_NAME": "intruder",
+    }  # fmt: skip
     assert address in stolen["SPARK_DRIVER_URL"]
     phase, said = outcome(platform, pod("intruder", image, ["executor"], stolen))
     assert phase == "Failed"

@@ -19,7 +19,7 @@ from hepspark.notebook import application
 from hepspark.spark import registered_executors
 from hepspark.storage import store_for
 from hepspark.storage.s3_client import forget_clients
-from tests.integration.middleman import Answer, serving
+from tests.integration.middleman import Answer, free_port_url, serving
 
 EVENTS, EPOCHS, BATCH = 2400, 1, 96
 WAIT_SECONDS = 120
@@ -64,6 +64,65 @@ def test_executors_come_and_go_in_one_session(spark, published, tmp_path, capsys
     with pytest.raises(InputError, match="0 executors cannot work"):
         hep.scale(0)
     assert hep.session() is spark
+    # Those that are left are replaced where they are lost.
+    before, process = executor_ids(spark), executor_process(spark)
+    os.kill(process, signal.SIGKILL)
+    until(lambda: registered_executors(spark.sparkContext) == 1 and executor_ids(spark) != before)
+
+
+def executor_ids(spark):
+    found = spark.sparkContext._jsc.sc().getExecutorIds()
+    return {found.apply(number) for number in range(found.size())}
+
+
+def executor_process(spark):
+    """The Java of an executor: the parent of the process that makes Python's workers."""
+
+    def above_worker(_):
+        return int(Path(f"/proc/{os.getppid()}/stat").read_text().split()[3])
+
+    return spark.sparkContext.range(1).map(above_worker).first()
+
+
+INTERRUPTED = """
+import os, signal, sys
+from pyspark import SparkContext
+from hepspark import notebook as hep
+
+def and_interrupted(method):
+    def call(*arguments):
+        made = method(*arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+        return made
+    return call
+
+def told(work):
+    try:
+        work()
+    except KeyboardInterrupt:
+        return "interrupted"
+
+def session():
+    return hep.session(conf={"spark.master": "local[1]", "spark.ui.port": sys.argv[1]})
+
+make, stop = SparkContext._initialize_context, SparkContext.stop
+SparkContext._initialize_context = and_interrupted(make)
+print(told(session))
+SparkContext._initialize_context = make
+print(session().range(7).count())
+SparkContext.stop = and_interrupted(stop)
+print(told(hep.stop))
+SparkContext.stop = stop
+print(session().range(8).count())
+"""
+"""Cells that are interrupted where it hurts most, and others after them; on a port that one Spark can have."""
+
+
+def test_a_start_and_an_end_that_are_interrupted_leave_no_spark_behind(tmp_path):
+    port = free_port_url().rpartition(":")[2]
+    program = [sys.executable, "-c", INTERRUPTED, port]
+    ended = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, timeout=WAIT_SECONDS)
+    assert ended.stdout.split() == ["interrupted", "7", "interrupted", "8"], ended.stderr
 
 
 KERNEL = """

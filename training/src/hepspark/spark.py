@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -89,37 +90,70 @@ def spark_context(
     of_cluster = kubernetes_spark.properties(config, storage or StorageConfig(), pod) if pod else {}
     _forget_ended_java()
     conf = _configuration(config, of_cluster, bigdl=bigdl)
-    with _java_is_quiet():
-        if bigdl:
-            from bigdl.dllib.nncontext import init_nncontext
-            from bigdl.dllib.utils.common import JavaCreator
-
-            # Forgets the objects of an earlier JVM, if there was one.
-            JavaCreator.set_creator_class(JavaCreator.get_creator_class())
-            set_before = "PYTHONHOME" in os.environ
-            context = init_nncontext(conf, spark_log_level="ERROR", redirect_spark_log=False)
-            if not set_before:  # BigDL sets it, and no Python that this process starts afterwards finds its library
-                os.environ.pop("PYTHONHOME", None)
-        else:
-            from pyspark import SparkContext
-
-            context = SparkContext(conf=conf)
-    context.setLogLevel("ERROR")
+    started: list[SparkContext] = []
     with _plain_interrupts():
         try:
-            yield context
+            with _java_is_quiet():
+                _to_its_end(lambda: started.append(_start(conf, bigdl=bigdl)))
+            yield started[0]
         finally:
-            if not is_running(context):
-                context._jsc = None  # it cannot be asked to stop
-            context.stop()
+            for context in started:
+                _to_its_end(partial(_end, context))
+
+
+def _start(conf: "SparkConf", *, bigdl: bool) -> "SparkContext":
+    if bigdl:
+        from bigdl.dllib.nncontext import init_nncontext
+        from bigdl.dllib.utils.common import JavaCreator
+
+        # Forgets the objects of an earlier JVM, if there was one.
+        JavaCreator.set_creator_class(JavaCreator.get_creator_class())
+        set_before = "PYTHONHOME" in os.environ
+        context = init_nncontext(conf, spark_log_level="ERROR", redirect_spark_log=False)
+        if not set_before:  # BigDL sets it, and no Python that this process starts afterwards finds its library
+            os.environ.pop("PYTHONHOME", None)
+    else:
+        from pyspark import SparkContext
+
+        context = SparkContext(conf=conf)
+    context.setLogLevel("ERROR")
+    return context
+
+
+def _end(context: "SparkContext") -> None:
+    if not is_running(context):
+        context._jsc = None  # it cannot be asked to stop
+    context.stop()
+
+
+def _to_its_end(work: Callable[[], object]) -> None:
+    """Do what must not be left half done, in a thread: an interrupt that comes meanwhile is raised afterwards.
+
+    Spark and Java that are broken off while they start or stop are there, and nobody has hold of them.
+    """
+    ended: list[BaseException] = []
+    is_done = threading.Event()  # Thread.join() takes a thread for ended when it was interrupted
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            ended.append(error)
+        is_done.set()
+
+    threading.Thread(target=run).start()
+    while not is_done.is_set():
+        try:
+            is_done.wait()
+        except BaseException as error:  # Ctrl-C, or what a handler of SIGTERM raises
+            ended.insert(0, error)
+    if ended:
+        raise ended[0]
 
 
 @contextmanager
 def _plain_interrupts() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt without a word.
-
-    pyspark's handler first cancels the jobs, over the connection that the interrupted call still uses.
-    """
+    """Let Ctrl-C raise KeyboardInterrupt without py4j's account of the call that it breaks off."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -193,9 +227,10 @@ def request_executors(context: "SparkContext", executors: int) -> None:
     found = scala.getExecutorIds()
     ids = sorted((found.apply(number) for number in range(found.size())), key=int)
     utilities = jvm.org.apache.spark.api.python.PythonUtils  # type: ignore[union-attr]
-    scala.requestTotalExecutors(executors, 0, utilities.toScalaMap({}))
     if len(ids) > executors:
         scala.killExecutors(utilities.toSeq(ids[executors:]))
+    # Afterwards, since each that is ended lowers the number by one, and none that is lost would be replaced.
+    scala.requestTotalExecutors(executors, 0, utilities.toScalaMap({}))
 
 
 def forget_properties(context: "SparkContext") -> None:
@@ -219,9 +254,10 @@ def tidy(context: "SparkContext") -> Iterator[None]:
         _cancel(context)
         raise
     finally:
-        for number, data in _cached(context).items():
-            if number not in before:
-                data.unpersist(False)
+        if is_running(context):  # otherwise its end has a reason, and this would tell another
+            for number, data in _cached(context).items():
+                if number not in before:
+                    data.unpersist(False)
 
 
 def _cached(context: "SparkContext") -> dict[int, Any]:

@@ -82,13 +82,13 @@ def session(
     _starting = True
     try:
         context = _ending.enter_context(spark_session(config, UNSUPERVISED, bigdl=True))
+        forget_properties(context)
+        _open = Application(config, context, sql_session(context))
     except BaseException:
         stop()
         raise
     finally:
         _starting = False
-    forget_properties(context)
-    _open = Application(config, context, sql_session(context))
     if config.spark.master.startswith("local"):
         say(f"Spark works on {context.defaultParallelism} cores of this machine")
     return _open.spark

@@ -132,7 +132,7 @@ def throw_away_namespace(cluster: Cluster, tell: Callable[[str], None]) -> Itera
         yield name
     finally:
         try:
-            _delete_namespace(core, name)
+            delete_namespace(core, name)
             if Wait(45, threading.Event()).until(lambda: _gone(core, name)) is None:
                 tell(f"namespace {name} is still being removed{_hindrance(core, name)}")
         except (ApiException, urllib3.exceptions.HTTPError) as error:
@@ -154,10 +154,11 @@ def _remove_stale(core: client.CoreV1Api) -> None:
         metadata = namespace.metadata
         made = metadata.creation_timestamp if metadata else None
         if metadata and metadata.name and made and datetime.now(UTC) - made > STALE:
-            _delete_namespace(core, metadata.name)
+            delete_namespace(core, metadata.name)
 
 
-def _delete_namespace(core: client.CoreV1Api, name: str) -> None:
+def delete_namespace(core: client.CoreV1Api, name: str) -> None:
+    """Remove a namespace, if it is there; it goes later."""
     try:
         core.delete_namespace(name, _request_timeout=REQUEST_SECONDS)
     except ApiException as error:

@@ -5,7 +5,7 @@ import uuid
 
 from kubernetes import client
 
-from deploy.verify.cluster import REQUEST_SECONDS, Cluster, Wait, execute
+from deploy.verify.cluster import REQUEST_SECONDS, Cluster, Wait, delete_namespace, execute
 from deploy.verify.evaluate import pod_problem
 from deploy.verify.results import Finding, failed, passed
 
@@ -28,7 +28,7 @@ def notebooks(cluster: Cluster, namespace: str, wait: Wait) -> Finding:
         said = execute(cluster, namespace, hub, program, Wait(SECONDS, wait.stop))
     finally:
         # The hub has no right to remove it.
-        cluster.core.delete_namespace(f"{namespace}-{user}", _request_timeout=REQUEST_SECONDS)
+        delete_namespace(cluster.core, f"{namespace}-{user}")
     try:
         found = json.loads(said.strip().splitlines()[-1])
         seconds, printed = found["seconds"], found["printed"].strip()

@@ -144,6 +144,7 @@ spark = seed.config("spark.cores.max", 2).getOrCreate()
 assert spark.range(7).count() == 7
 from hepspark import notebook as hep
 assert hep.session().sparkContext is spark.sparkContext
+hep.scale(2)  # as of a notebook for executors
 print(spark.conf.get("spark.serializer"), hep.ui())
 print(SparkContext._gateway.proc.pid, flush=True)
 input()

@@ -26,7 +26,7 @@ def test_a_flavor_is_for_its_groups():
 
 def test_what_is_free_is_told_and_what_does_not_fit():
     free = room([quota(requests_cpu="3500m", requests_memory="20Gi", limits_cpu="1")])
-    assert free == Room(Decimal("3.5"), Decimal(20 * 2**30), None)
+    assert free == Room(Decimal("3.5"), Decimal(20 * 2**30), None, {"cpu": Decimal(1)})
     small, large = profiles(settings(flavors=[SMALL, LARGE]).flavors, free)
     assert small["description"] == (
         "1 core, 1Gi; up to 2 executors of 1 core and 1g each. Free now: 3.5 cores, 20.0 GiB of your quota"
@@ -44,6 +44,12 @@ def test_a_server_must_fit_on_one_node():
     assert room([], nodes("15Gi", "15Gi")).lacks(large) == "no node has that much free"
     assert room([], nodes("15Gi", "16Gi")).lacks(large) == ""
     assert room([], nodes("15Gi", "16Gi")).told() == "16 cores, 31.0 GiB of the cluster"
+
+
+def test_what_a_server_may_use_at_most_must_fit_too():
+    small = settings(flavors=[SMALL]).flavors[0]
+    assert room([quota(limits_cpu="900m", limits_memory="1Gi")]).lacks(small) == "your quota has too few cores left"
+    assert room([quota(limits_cpu="1", limits_memory="1Gi")]).lacks(small) == ""
 
 
 def test_the_narrowest_quota_counts_and_none_bounds_nothing():

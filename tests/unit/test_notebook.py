@@ -5,6 +5,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -96,6 +97,7 @@ def test_properties_by_hand_say_the_same_as_arguments(server):
     by_hand = configuration(server, conf=SEED)
     assert by_hand == configuration(server, executors=2, cores=1)
     assert by_hand == configuration(server, conf={"spark.executor.cores": "1", "spark.cores.max": "2"})
+    assert by_hand == configuration(server, conf=SEED | {"spark.dynamicAllocation.enabled": False})
     assert by_hand.spark.executor.instances == 2
 
 
@@ -111,7 +113,7 @@ def test_properties_by_hand_say_the_same_as_arguments(server):
         ({"spark.executor.memory": "lots"}, r"spark\.executor\.memory: 'lots' is no amount of memory"),
         ({"spark.executor.instances": "two"}, r"spark\.executor\.instances: 'two' is not a whole number above 0"),
         ({"spark.master": "local[*]"}, r"spark\.master is local\[\*\], but here Spark's executors are pods"),
-        ({"spark.dynamicAllocation.enabled": True}, r"spark\.dynamicAllocation\.enabled: BigDL cannot .*scale"),
+        ({"spark.dynamicAllocation.enabled": "True"}, r"spark\.dynamicAllocation\.enabled: BigDL cannot .*scale"),
     ],
 )  # fmt: skip
 def test_properties_that_cannot_be_are_refused(server, conf, message):
@@ -159,14 +161,21 @@ def test_executors_get_what_they_need_of_the_server():
     assert yaml.safe_load(template.path().read_text())["spec"] == spec
 
 
-def test_a_second_spark_in_one_server_is_refused(server):
+def test_a_second_spark_in_one_server_is_refused_when_the_first_does_not_end(server, monkeypatch):
     config = configuration(server, conf={"spark.ui.port": 0})
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         own = config.spark.kubernetes.model_copy(update={"driver_port": port})
         spark = config.spark.model_copy(update={"kubernetes": own})
-        with pytest.raises(InputError, match=rf"port {port} is in use: another notebook of this server has a Spark"):
-            application.check_ports(spark)
+        with monkeypatch.context() as patched:
+            patched.setattr(application, "ENDING_SECONDS", 0)
+            with pytest.raises(
+                InputError, match=rf"port {port} is in use: another notebook of this server has a Spark"
+            ):
+                application.check_ports(spark)
+        monkeypatch.setattr(time, "sleep", lambda _: taken.close())  # as of a kernel that was killed
+        application.check_ports(spark)
+        assert taken.fileno() == -1
 
 
 @pytest.mark.usefixtures("server")

@@ -191,7 +191,7 @@ def test_the_hub_brings_about_what_a_user_needs(apiserver, homes):
         assert found == {
             "serviceaccounts": {"spark-driver", "spark-executor"},
             "configmaps": {"storage-ca"},
-            "resourcequotas": {"user"},
+            "resourcequotas": {"user", "system"},
             "rolebindings": {"jupyterhub-hub", "spark-driver"},
             "networkpolicies": {"server", "executor"},
         }
@@ -347,6 +347,15 @@ def test_a_driver_makes_executors_in_its_own_namespace_alone(apiserver, driver, 
         status, answer = ask(apiserver, driver, "POST", f"/api/v1/namespaces/{name}/pods", executor())
         assert status == 403
         assert 'cannot create resource "pods"' in answer["message"]
+
+
+def test_a_driver_displaces_nobody(apiserver, driver):
+    for name in ("system-node-critical", "system-cluster-critical"):
+        made = executor()
+        made["spec"]["priorityClassName"] = name
+        status, answer = ask(apiserver, driver, "POST", f"/api/v1/namespaces/{BOBS}/pods?dryRun=All", made)
+        assert status == 403
+        assert "quota: system" in answer["message"]  # exceeded, or not counted yet
 
 
 KINDS = (

@@ -29,6 +29,22 @@ SITES = {
         "storage_ca_configmap": "site-ca",
         "chart_values": {"minio": {"service": {"type": "NodePort"}}, "training": {"ttlSeconds": 60}},
     },
+    "OpenID": {
+        "mirror_registry": "mirror.example.org",
+        "chart_values": {
+            "jupyterhub": {
+                "auth": {
+                    "oidc": {
+                        "clientId": "hepspark",
+                        "authorizeUrl": "https://login.example.org/authorize",
+                        "tokenUrl": "https://login.example.org/token",
+                        "userdataUrl": "https://login.example.org/userinfo",
+                        "callbackUrl": "https://notebooks.example.org/hub/oauth_callback",
+                    }
+                }
+            }
+        },
+    },
     "large": {"mirror_registry": "mirror.example.org", "storage_size": "2Ti", "site_namespace": "physics"},
 }
 

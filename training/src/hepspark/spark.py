@@ -102,6 +102,9 @@ def spark_context(
 
 
 def _start(conf: "SparkConf", *, bigdl: bool) -> "SparkContext":
+    from pyspark import SparkContext
+
+    context: SparkContext
     if bigdl:
         from bigdl.dllib.nncontext import init_nncontext
         from bigdl.dllib.utils.common import JavaCreator
@@ -113,8 +116,6 @@ def _start(conf: "SparkConf", *, bigdl: bool) -> "SparkContext":
         if not set_before:  # BigDL sets it, and no Python that this process starts afterwards finds its library
             os.environ.pop("PYTHONHOME", None)
     else:
-        from pyspark import SparkContext
-
         context = SparkContext(conf=conf)
     context.setLogLevel("ERROR")
     return context

@@ -39,6 +39,7 @@ def _network(config: Any, settings: Settings, places: Places) -> None:
     # Servers are in other namespaces.
     hub.hub_connect_url = f"http://{settings.hub}.{settings.namespace}.svc:{PORT}"
     hub.db_url = os.environ.get("HUB_DATABASE") or f"sqlite:///{places.state}/hub.sqlite"
+    hub.upgrade_db = True  # a new version may have a new form of it
     # Of one length, whatever an operator chose.
     hub.cookie_secret = hashlib.sha256((places.secret / "cookieSecret").read_bytes()).digest()
     # What runs goes on without the hub, and is found again by the next one.

@@ -2,7 +2,7 @@
 
     python3.11 -m hepspark_hub.forget NAME
 
-To be run in the hub's pod. The page of administrators cannot do it, and deleting the user would delete the volume.
+To be run in the hub's pod: the page of administrators cannot do it.
 """
 
 import dbm

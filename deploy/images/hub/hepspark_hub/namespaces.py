@@ -4,7 +4,7 @@ Rights, quotas and network policies of Kubernetes are those of a namespace. Whoe
 that lies in it: in a shared namespace a kernel, which makes its own executors, could read the files of everybody.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,23 @@ OWNER_LABEL = "hepspark/hub"
 """Its value is the namespace of the hub that made an object."""
 DRIVER_ACCOUNT, EXECUTOR_ACCOUNT = "spark-driver", "spark-executor"
 CA_CONFIG_MAP = "storage-ca"
-VOLUME = "home"
+VOLUME, QUOTA = "home", "user"
 CA_FILE = Path("/etc/hepspark-ca/ca.crt")
 """Of the store, in the pod of the hub and in those of servers."""
 SERVER_PORT, DRIVER_PORT, BLOCK_PORT = 8888, 7078, 7079
+_NO_SYSTEM_PODS: Object = {
+    "hard": {"pods": "0"},
+    "scopeSelector": {
+        "matchExpressions": [
+            {
+                "scopeName": "PriorityClass",
+                "operator": "In",
+                "values": ["system-cluster-critical", "system-node-critical"],
+            }
+        ]
+    },
+}
+"""Kernels make pods: of these classes they would take the place of other users' servers, and of the hub."""
 
 
 def name_template(settings: Settings) -> str:
@@ -56,11 +69,24 @@ def content(settings: Settings, name: str, authority: str) -> list[Object]:
     ]
     objects.append(_binding(settings, name, DRIVER_ACCOUNT, f"{settings.namespace}-{settings.hub}-driver", name))
     objects += _policies(settings, name)
-    if settings.servers.quota:
-        objects.append(_object("v1", "ResourceQuota", settings, name, "user", spec={"hard": settings.servers.quota}))
+    objects.append(_object("v1", "ResourceQuota", settings, name, QUOTA, spec={"hard": settings.servers.quota}))
+    objects.append(_object("v1", "ResourceQuota", settings, name, "system", spec=_NO_SYSTEM_PODS))
     if authority:
         objects.append(_object("v1", "ConfigMap", settings, name, CA_CONFIG_MAP, data={"ca.crt": authority}))
     return objects
+
+
+def with_quota(settings: Settings, found: Sequence[Object]) -> list[Object]:
+    """The quotas of a user's namespace as they will be before the next server starts: the hub's own may have changed.
+
+    Args:
+        settings: Of the hub.
+        found: Those that are there.
+    """
+    others = [each for each in found if each["metadata"]["name"] != QUOTA]
+    used = next((each.get("status", {}).get("used") for each in found if each["metadata"]["name"] == QUOTA), None)
+    hard = settings.servers.quota
+    return [*others, {"metadata": {"name": QUOTA}, "spec": {"hard": hard}, "status": {"used": used or {}}}]
 
 
 def volume(settings: Settings, name: str) -> Object:

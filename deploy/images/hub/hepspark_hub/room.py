@@ -1,7 +1,7 @@
 """What is free now: what a user's quota leaves and what the nodes have, for the form that asks for a flavor."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from hepspark.cluster import capacity
@@ -19,6 +19,8 @@ class Room:
     """Of the user's quota, in bytes."""
     pods: Decimal | None = None
     """Of the user's quota."""
+    limits: Mapping[str, Decimal] = field(default_factory=dict)
+    """Of what pods may use at most, which a quota can bound by itself: cores and memory."""
     nodes: Sequence[capacity.Room] | None = None
     """What each node has; None where nodes cannot be looked at."""
 
@@ -34,8 +36,14 @@ class Room:
     def lacks(self, flavor: Flavor) -> str:
         """What a server of a flavor would want beyond it; empty where it fits."""
         wanted = {"cpu": Decimal(str(flavor.requested_cores)), "memory": quantity(flavor.memory), "pods": Decimal(1)}
+        most = wanted | {"cpu": Decimal(str(flavor.cores))}
         free = {"cpu": self.cores, "memory": self.memory, "pods": self.pods}
-        lacking = [name for name, amount in wanted.items() if (left := free[name]) is not None and amount > left]
+        lacking = [
+            name
+            for name, amount in wanted.items()
+            if ((left := free[name]) is not None and amount > left)
+            or ((limit := self.limits.get(name)) is not None and most[name] > limit)
+        ]
         if lacking:
             named = {"cpu": "cores"}
             return f"your quota has too few {' and '.join(named.get(name, name) for name in lacking)} left"
@@ -49,12 +57,13 @@ class Room:
 def room(quotas: Iterable[Quota], nodes: Sequence[capacity.Room] | None = None) -> Room:
     """What the quotas of a namespace leave, the narrowest of them for each resource, and the nodes."""
     left: dict[str, Decimal] = {}
+    limits: dict[str, Decimal] = {}
     for quota in quotas:
         for key, free in quota.free.items():
-            resource = None if key.startswith("limits.") else RESOURCES.get(key)
-            if resource:
-                left[resource] = max(min(left.get(resource, free), free), Decimal(0))
-    return Room(left.get("cpu"), left.get("memory"), left.get("pods"), nodes)
+            if resource := RESOURCES.get(key):
+                of = limits if key.startswith("limits.") else left
+                of[resource] = max(min(of.get(resource, free), free), Decimal(0))
+    return Room(left.get("cpu"), left.get("memory"), left.get("pods"), limits, nodes)
 
 
 def _amounts(cores: Decimal | None, memory: Decimal | None, pods: Decimal | None) -> str:

@@ -76,6 +76,7 @@ def environment(settings: Settings) -> dict[str, Any]:
         "AWS_REGION": storage.region,
         "HEPSPARK_IMAGE": settings.servers.executor_image,
         "HEPSPARK_PULL_POLICY": settings.servers.pull_policy,
+        "HEPSPARK_IDLE_MINUTES": str(settings.servers.idle_minutes),
         "HEPSPARK_EXECUTOR_ACCOUNT": namespaces.EXECUTOR_ACCOUNT,
         "HEPSPARK_PATH_STYLE": str(storage.path_style).lower(),
         "HEPSPARK_PUBLIC": ",".join(workspace.public),

@@ -57,9 +57,8 @@ class Spawning:
             raise HTTPError(503, f"namespace {name} is being removed: try again in a minute")
         await kube.apply(api, namespaces.namespace(settings, name))
         await kube.apply(api, namespaces.hub_rights(settings, name))
-        first, *others = namespaces.content(settings, name, self._authority)
-        await _as_soon_as_allowed(api, first)
-        await asyncio.gather(*(kube.apply(api, each) for each in others))
+        content = namespaces.content(settings, name, self._authority)
+        await asyncio.gather(*(_as_soon_as_allowed(api, each) for each in content))
         volume = namespaces.volume(settings, name)
         if await kube.read(api, kube.path_of(volume)) is None:
             await kube.apply(api, volume)
@@ -81,9 +80,7 @@ class Spawning:
             if error.status not in (403, 404):
                 raise
             quotas = []
-        if not quotas and self._settings.servers.quota:  # before the first server
-            quotas = [{"metadata": {"name": "user"}, "spec": {"hard": self._settings.servers.quota}}]
-        return room(quotas_of(quotas), nodes)
+        return room(quotas_of(namespaces.with_quota(self._settings, quotas)), nodes)
 
 
 async def _as_soon_as_allowed(api: ApiClient, manifest: kube.Object) -> None:

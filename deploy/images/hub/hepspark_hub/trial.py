@@ -18,6 +18,7 @@ from typing import Any
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
+from hepspark_hub.flavors import allowed
 from hepspark_hub.places import Places
 from hepspark_hub.settings import FILE, load
 
@@ -147,7 +148,7 @@ def main(arguments: list[str]) -> int:
     settings = load(FILE)
     parser = argparse.ArgumentParser(prog="trial")
     parser.add_argument("name")
-    parser.add_argument("--flavor", default=settings.flavors[0].name)
+    parser.add_argument("--flavor", default=next((each.name for each in allowed(settings, ())), ""))
     parser.add_argument("--code", default="print(1 + 1)")
     parser.add_argument("--keep", action="store_true")
     given = parser.parse_args(arguments)

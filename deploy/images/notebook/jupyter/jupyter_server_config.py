@@ -1,5 +1,6 @@
 """JupyterLab of a user's server: what it shows beside notebooks, and when it lets kernels go."""
 
+import os
 import sys
 from typing import Any
 
@@ -20,8 +21,8 @@ config.ServerProxy.servers = {
         "launcher_entry": {"title": "Spark history"},
     },
 }
-# Executors leave with their kernel. One that computes is not idle, nor is one whose page is open.
-config.MappingKernelManager.cull_idle_timeout = 3600
+# Executors leave with their kernel. One that computes is not idle, nor is one whose page is open; 0: never.
+config.MappingKernelManager.cull_idle_timeout = 60 * int(os.environ.get("HEPSPARK_IDLE_MINUTES", "0"))
 config.MappingKernelManager.cull_interval = 60
 # A cookie works so long after its user has signed out, and without the hub; 0 would be for ever.
 config.HubOAuth.cache_max_age = 30

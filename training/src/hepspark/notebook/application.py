@@ -3,6 +3,7 @@
 import atexit
 import html
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 
 _LOOPBACK = "127.0.0.1"
+_POLL_SECONDS = 0.1
+ENDING_SECONDS = 10.0
+"""How long the Spark of a kernel that was killed may take to end."""
 
 
 @dataclass
@@ -109,17 +113,23 @@ def check_ports(spark: SparkConfig) -> None:
     if spark.on_kubernetes:
         address, own = driver_pod().ip, spark.kubernetes
         wanted += [(address, own.driver_port), (address, own.block_manager_port)]
+    end = time.monotonic() + ENDING_SECONDS
     for address, port in wanted:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that end are no hindrance
-            try:
-                probe.bind((address, port))
-            except OSError as error:
-                raise InputError(
-                    f"port {port} is in use: another notebook of this server has a Spark, and there can be one at a "
-                    "time; call hepspark.notebook.stop() there, or shut its kernel down (the list of running kernels "
-                    "at the left), then run this again"
-                ) from error
+            while True:
+                try:
+                    probe.bind((address, port))
+                    break
+                except OSError as error:
+                    if time.monotonic() < end:  # it may be that of this notebook's kernel before, which is ending
+                        time.sleep(_POLL_SECONDS)
+                        continue
+                    raise InputError(
+                        f"port {port} is in use: another notebook of this server has a Spark, and there can be one at "
+                        "a time; call hepspark.notebook.stop() there, or shut its kernel down (the list of running "
+                        "kernels at the left), then run this again"
+                    ) from error
 
 
 def opened() -> Application:
@@ -142,12 +152,12 @@ def scale(executors: int) -> None:
     """
     if executors < 1:
         raise InputError(f"scale: {executors} executors cannot work; one is the least, and stop() ends Spark")
-    if place := facility():
-        settings.check_executors(executors, place)
     application = opened()
     if application.config.spark.master.startswith("local"):
         say("The cores of this machine do the work: there are no executors to add or to remove")
         return
+    if place := facility():
+        settings.check_executors(executors, place)
     before = registered_executors(application.context)
     application.config = resize(application.context, application.config, executors, UNSUPERVISED)
     there = f"{executors} executor{'s are' if executors > 1 else ' is'} there"

@@ -13,6 +13,7 @@ from hepspark.notebook.places import event_logs
 MASTER = "k8s://https://kubernetes.default.svc"
 
 _INSTANCES, _CORES, _CORES_MAX = "spark.executor.instances", "spark.executor.cores", "spark.cores.max"
+_DYNAMIC = "spark.dynamicAllocation.enabled"
 _MEMORY, _DRIVER_MEMORY, _MASTER = "spark.executor.memory", "spark.driver.memory", "spark.master"
 _BYTES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -43,9 +44,9 @@ def configuration(
             raise InputError(
                 f"session: {name} is {given[name]} in conf, but {value} in the arguments; give one of them"
             )
-    if given.get("spark.dynamicAllocation.enabled") == "true":
+    if given.pop(_DYNAMIC, "false").lower() != "false":
         raise InputError(
-            "spark.dynamicAllocation.enabled: BigDL cannot train on executors that come and go; leave it out, and call "
+            f"{_DYNAMIC}: BigDL cannot train on executors that come and go; leave it out, and call "
             "hepspark.notebook.scale(n) where more or fewer are wanted"
         )
     count = _executors(given, place.cores if place else 1)

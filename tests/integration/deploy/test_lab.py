@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.lab import groups, host, machine, model, shell
+from deploy.lab import checks, groups, host, machine, model, shell
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root may make hosts"),
@@ -81,6 +81,7 @@ def left(before):
 
 @pytest.fixture(scope="module")
 def before():
+    checks.programs()  # the first lab of a machine installs them, and `traces` asks some of them
     lab("down")
     places = model.places(NAME)
     found = traces()

@@ -96,7 +96,7 @@ kind: Pod
 metadata: {name: once}
 spec:
   nodeName: NODE
-  restartPolicy: Never
+  restartPolicy: OnFailure
   securityContext: {runAsNonRoot: true, runAsUser: 65534, seccompProfile: {type: RuntimeDefault}}
   containers:
     - name: once

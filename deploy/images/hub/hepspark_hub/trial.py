@@ -1,6 +1,6 @@
 """Uses the hub as a user does: starts a server, runs a cell in it, and stops it.
 
-    python -m hepspark_hub.trial NAME [--flavor FLAVOR] [--code CODE] [--keep]
+    python -m hepspark_hub.trial NAME [--flavor FLAVOR] [--code CODE]
 
 For `make verify`, which runs it in the hub's pod. The user is made, and removed again; the namespace stays, since the
 hub has no right to remove one. Prints a JSON object with the seconds of each step and what the cell printed. Ends with
@@ -13,6 +13,7 @@ import json
 import sys
 import time
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
@@ -116,7 +117,7 @@ async def run(client: Client, user: str, code: str, kernel: str | None = None) -
     raise TrialError(f"the kernel of {user} is gone")
 
 
-async def trial(client: Client, user: str, flavor: str, code: str, *, keep: bool) -> dict[str, Any]:
+async def trial(client: Client, user: str, flavor: str, code: str) -> dict[str, Any]:
     """Start a server, run a cell, and stop it; the seconds of each step, and what was printed."""
     seconds: dict[str, float] = {}
     began = time.monotonic()
@@ -126,9 +127,11 @@ async def trial(client: Client, user: str, flavor: str, code: str, *, keep: bool
         began = time.monotonic()
         printed = await asyncio.wait_for(run(client, user, code), CELL_SECONDS)
         seconds["cell"] = round(time.monotonic() - began, 2)
-    finally:
-        if not keep:
+    except (TrialError, TimeoutError) as error:
+        with suppress(TrialError):  # what failed first is what is told
             await stop(client, user)
+        raise TrialError(str(error) or f"a cell has not ended within {CELL_SECONDS} s") from error
+    await stop(client, user)
     return {"user": user, "seconds": seconds, "printed": printed}
 
 
@@ -150,11 +153,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("name")
     parser.add_argument("--flavor", default=next((each.name for each in allowed(settings, ())), ""))
     parser.add_argument("--code", default="print(1 + 1)")
-    parser.add_argument("--keep", action="store_true")
     given = parser.parse_args(arguments)
     client = Client(settings.address, (Places().secret / "operatorToken").read_text().strip())
     try:
-        found = asyncio.run(trial(client, given.name, given.flavor, given.code, keep=given.keep))
+        found = asyncio.run(trial(client, given.name, given.flavor, given.code))
     except TrialError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -56,7 +56,8 @@ class Physicist:
 
     def stop(self) -> None:
         """Stop the server, on the hub's page."""
-        self.page.goto(f"{self.hub}/hub/home")
+        # The button does nothing until the last of the page's scripts has been loaded.
+        self.page.goto(f"{self.hub}/hub/home", wait_until="networkidle")
         self.page.get_by_role("button", name="Stop My Server").click()
         self.page.get_by_role("button", name="Start My Server").or_(
             self.page.get_by_role("link", name="Start My Server")

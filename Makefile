@@ -166,7 +166,7 @@ bench-cluster: mirror ## Measure the platform: its installation, first step, exe
 .PHONY: bench-notebook
 bench-notebook: mirror ## Measure notebooks: from Start to JupyterLab, to ready executors, the hub's memory; JSON in OUT/bench
 	@tools/apt.sh $(BROWSER)
-	@.venv/bin/python -m benchmarks.notebook --output $(OUT)/bench
+	@PYTHONPATH=deploy/images/hub .venv/bin/python -m benchmarks.notebook --output $(OUT)/bench
 
 .PHONY: docs
 docs: .venv/.deploy ## Write the READMEs of roles and charts from what they take

@@ -115,21 +115,24 @@ def check_ports(spark: SparkConfig) -> None:
         wanted += [(address, own.driver_port), (address, own.block_manager_port)]
     end = time.monotonic() + ENDING_SECONDS
     for address, port in wanted:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that end are no hindrance
-            while True:
-                try:
-                    probe.bind((address, port))
-                    break
-                except OSError as error:
-                    if time.monotonic() < end:  # it may be that of this notebook's kernel before, which is ending
-                        time.sleep(_POLL_SECONDS)
-                        continue
-                    raise InputError(
-                        f"port {port} is in use: another notebook of this server has a Spark, and there can be one at "
-                        "a time; call hepspark.notebook.stop() there, or shut its kernel down (the list of running "
-                        "kernels at the left), then run this again"
-                    ) from error
+        while not _is_free(address, port):  # it may be that of this notebook's kernel before, which is ending
+            if time.monotonic() >= end:
+                raise InputError(
+                    f"port {port} is in use: another notebook of this server has a Spark, and there can be one at a "
+                    "time; call hepspark.notebook.stop() there, or shut its kernel down (the list of running kernels "
+                    "at the left), then run this again"
+                )
+            time.sleep(_POLL_SECONDS)
+
+
+def _is_free(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that end are no hindrance
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
 
 
 def opened() -> Application:

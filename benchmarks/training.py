@@ -21,7 +21,7 @@ from hepspark.config import Config, ScheduleConfig, SparkConfig, StorageConfig, 
 from hepspark.model import artefact
 from hepspark.model.bigdl import Trainer
 from hepspark.model.inference import predict
-from hepspark.model.network import NETWORKS, Floats, initial_weights
+from hepspark.model.network import Floats, hlf, initial_weights
 from hepspark.model.optimizer import fresh, learning_rates
 from hepspark.run import commits
 from hepspark.run.plan import load_plan
@@ -45,7 +45,7 @@ def speed(batches: tuple[int, ...], master: str = "local[2]") -> list[dict[str, 
     A step of one batch and a step of many are timed after a warm-up; the difference is the cost of the batches, and
     what is left of the short one is the cost of the step. The commit is timed apart.
     """
-    network = NETWORKS["hlf"]
+    network = hlf()
     generator = np.random.default_rng(0)
     features = generator.normal(size=(ROWS, network.inputs)).astype(np.float32)
     labels = generator.integers(0, 3, ROWS).astype(np.int8)
@@ -158,7 +158,7 @@ def _commit(state: Any) -> None:
 
 
 def _numpy_batch(features: Floats, labels: npt.NDArray[np.int8], batch: int) -> None:
-    network = NETWORKS["hlf"]
+    network = hlf()
     state = fresh(initial_weights(network, 1))
     adam.train(  # type: ignore[no-untyped-call] # the reference is kept as plain as it can be
         network.shapes,

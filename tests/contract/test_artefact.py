@@ -8,7 +8,7 @@ from hepspark.config import StorageConfig
 from hepspark.errors import InputError
 from hepspark.model import artefact
 from hepspark.model.inference import predict
-from hepspark.model.network import NETWORKS, initial_weights
+from hepspark.model.network import hlf, initial_weights
 from hepspark.model.scaler import Scaler
 from hepspark.schema import CLASSES, HLF
 
@@ -17,7 +17,7 @@ STORAGE = StorageConfig()
 
 @pytest.fixture
 def model(tmp_path):
-    network = NETWORKS["hlf"]
+    network = hlf()
     made = artefact.Model(
         url=str(tmp_path / "run" / "model"),
         network=network,

@@ -28,6 +28,8 @@ def test_a_file_and_overrides_become_one_configuration(tmp_path):
         ("train.epochs=0", r"train\.epochs: .*greater than or equal to 1 \(got 0\)"),
         ("train.schedule.rate=.nan", r"train\.schedule\.rate: .*finite"),
         ("train.batch=many", r"train\.batch: .*integer.*'many'"),
+        ("train.hidden=[]", r"train\.hidden: .*at least 1 item"),
+        ("train.hidden=[50, 0]", r"train\.hidden\.1: .*greater than or equal to 1 \(got 0\)"),
         ("ingest.input={top: [a]}", r"unknown class 'top': the classes are qcd, ttbar, wjets, unlabelled"),
         ("ingest.output=ftp://host/x", r"ingest\.output: .*ftp://host/x"),
         ("train", "expected key=value"),

@@ -129,7 +129,7 @@ def taken_over(platform, run, before):
     def has_trained():
         # It also tells the epoch that it goes on from, where the driver before ended with one.
         log = platform.log(run, job)
-        of_epoch = re.search(r"(\d+) steps an epoch", log)
+        of_epoch = re.search(r"(\d+) steps? an epoch", log)
         begun = re.search(r"Continuing after step (\d+) of", log)
         told = re.findall(r"\nEpoch (\d+) of", log)
         return of_epoch and begun and told and int(told[-1]) * int(of_epoch[1]) > int(begun[1])

@@ -17,7 +17,7 @@ from hepspark.config import ScheduleConfig, SparkConfig
 from hepspark.errors import RunError
 from hepspark.model.bigdl import Trainer
 from hepspark.model.jvm import java, places
-from hepspark.model.network import NETWORKS, initial_weights
+from hepspark.model.network import hlf, initial_weights
 from hepspark.model.optimizer import AdamState, fresh, learning_rates
 from hepspark.spark import spark_context
 
@@ -25,7 +25,7 @@ BATCH = 96
 ROWS = (4 * BATCH, 4 * BATCH, 2 * BATCH + 17)
 """Events of each shard: the last one ends in a batch that is short."""
 STEPS = 12
-NETWORK = NETWORKS["hlf"]
+NETWORK = hlf()
 
 
 def shard(number):

@@ -17,7 +17,7 @@ from hepspark.config import Config, SparkConfig
 from hepspark.errors import InputError
 from hepspark.model import artefact
 from hepspark.model.inference import predict as forward
-from hepspark.model.network import NETWORKS, initial_weights
+from hepspark.model.network import hlf, initial_weights
 from hepspark.model.scaler import Scaler
 from hepspark.schema import CLASSES, HLF
 from hepspark.sources import open_source, read_chunk
@@ -97,7 +97,7 @@ def write_dataset(url, tables):
 
 
 def write_model(url, sources, seed=1):
-    network = NETWORKS["hlf"]
+    network = hlf()
     model = artefact.Model(
         url=url,
         network=network,

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from hepspark.model.inference import accuracy, cross_entropy, log_probabilities
-from hepspark.model.network import NETWORKS, Dense, Network, initial_weights, unflatten
+from hepspark.model.network import Dense, Network, hlf, initial_weights, unflatten
 from hepspark.model.scaler import Scaler, fit
 from tests.reference import adam
 
-HLF = NETWORKS["hlf"]
+HLF = hlf()
 
 
 def test_the_hlf_network_is_that_of_the_paper():
@@ -17,6 +17,10 @@ def test_the_hlf_network_is_that_of_the_paper():
         (3, "softmax"),
     ]
     assert HLF.size == 14 * 50 + 50 + 50 * 20 + 20 + 20 * 10 + 10 + 10 * 3 + 3
+
+
+def test_hidden_layers_have_the_widths_that_are_asked_for():
+    assert hlf((7, 4)).shapes == ((7, 14), (7,), (4, 7), (4,), (3, 4), (3,))
 
 
 def test_initial_weights_follow_from_the_seed_and_stay_within_glorots_limit():

@@ -11,7 +11,7 @@ from matplotlib.image import imread
 from hepspark import metrics
 from hepspark.errors import InputError
 from hepspark.model.artefact import Model
-from hepspark.model.network import NETWORKS, initial_weights
+from hepspark.model.network import hlf, initial_weights
 from hepspark.model.scaler import Scaler
 from hepspark.notebook import pictures
 from hepspark.report.axes import PHYSICAL
@@ -36,7 +36,7 @@ def model():
         }
         for epoch in (1, 2, 3)
     )
-    network = NETWORKS["hlf"]
+    network = hlf()
     return Model(
         url="model", network=network, weights=initial_weights(network, 1),
         scaler=Scaler(mean=(0.0,) * len(HLF), width=(1.0,) * len(HLF)),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hepspark.config import BalanceConfig, TrainConfig
 from hepspark.errors import InputError
 from hepspark.model.bigdl import check_batch, fill_up
-from hepspark.model.network import NETWORKS
+from hepspark.model.network import hlf
 from hepspark.model.scaler import Scaler
 from hepspark.run.plan import Plan, Shard, boundaries, check_same, select, sides
 
@@ -23,7 +23,7 @@ def plan(shards=4, **config):
     return Plan(
         config=train,
         sources=(),
-        network=NETWORKS["hlf"],
+        network=hlf(),
         scaler=Scaler(mean=(0.0,) * 14, width=(1.0,) * 14),
         counts={},
         shards=tuple(Shard(path=f"{n}", rows=rows, sha256="") for n in range(shards)),

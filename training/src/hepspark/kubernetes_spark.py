@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hepspark.config import SparkConfig, StorageConfig, given
 from hepspark.errors import InputError
+from hepspark.wording import counted, mebibytes
 
 RUN_LABEL = "hepspark/run"
 """Label of every Job and pod of a run; its value is the run's name."""
@@ -79,15 +80,10 @@ def describe(config: SparkConfig) -> str:
     executor, memory = config.executor, executor_memory(config)
     each = "" if executor.instances == 1 else " each"
     return (
-        f"{executor.instances} executor{'s' * (executor.instances != 1)} of {executor.cores} "
-        f"core{'s' * (executor.cores != 1)} and {mebibytes(memory.total)}{each} ({mebibytes(memory.heap)} heap, "
+        f"{counted(executor.instances, 'executor')} of {counted(executor.cores, 'core')} and "
+        f"{mebibytes(memory.total)}{each} ({mebibytes(memory.heap)} heap, "
         f"{mebibytes(memory.overhead)} for Python and native memory); driver with {config.driver_memory} heap"
     )
-
-
-def mebibytes(amount: int) -> str:
-    """An amount of memory for people: "512 MiB", "1.5 GiB"."""
-    return f"{amount} MiB" if amount < 1024 else f"{amount / 1024:.4g} GiB"
 
 
 def properties(config: SparkConfig, storage: StorageConfig, pod: DriverPod) -> dict[str, str]:

@@ -16,7 +16,8 @@ import yaml
 from hepspark.cluster.client import ApiError, Cluster, Object
 from hepspark.config import SparkConfig
 from hepspark.errors import InputError
-from hepspark.kubernetes_spark import EXECUTOR_CONTAINER, RUN_LABEL, executor_memory, mebibytes
+from hepspark.kubernetes_spark import EXECUTOR_CONTAINER, RUN_LABEL, executor_memory
+from hepspark.wording import mebibytes
 
 Amounts = Mapping[str, Decimal]
 """Resource, such as cpu (cores), memory (bytes) or pods, to an amount."""

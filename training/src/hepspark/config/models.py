@@ -181,6 +181,9 @@ class ScheduleConfig(Section):
     """Share of the full rate that is left at the end of the decay."""
 
 
+Width = Annotated[int, Field(ge=1, le=1000)]
+
+
 class TrainConfig(Section):
     """A training run: its data, its network, its steps."""
 
@@ -192,6 +195,8 @@ class TrainConfig(Section):
     """Run directory: plan, commits, metrics and the model. The same command continues an interrupted run."""
     network: Literal["hlf"] = "hlf"
     """Which network is trained."""
+    hidden: Annotated[tuple[Width, ...], Field(min_length=1, max_length=10)] | None = None
+    """Widths of its hidden layers, from the input on; those of the published network where left out."""
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
     """Passes over the training events."""
     batch: Annotated[int, Field(ge=1, le=1_000_000)] = 2304

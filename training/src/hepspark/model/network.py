@@ -1,5 +1,6 @@
 """Descriptions of networks, independent of the engine that trains them."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -38,19 +39,18 @@ class Network(Section):
         return sum(int(np.prod(shape)) for shape in self.shapes)
 
 
-NETWORKS = {
-    "hlf": Network(
-        name="hlf",
-        inputs=len(HLF),
-        layers=(
-            Dense(units=50, activation="relu"),
-            Dense(units=20, activation="relu"),
-            Dense(units=10, activation="relu"),
-            Dense(units=len(CLASSES), activation="softmax"),
-        ),
-    )
-}
-"""The networks of arXiv:1909.10389 by name."""
+def hlf(hidden: Sequence[int] | None = None) -> Network:
+    """The classifier over the high-level features.
+
+    Args:
+        hidden: Widths of its hidden layers; those of arXiv:1909.10389 where left out.
+    """
+    layers = [Dense(units=units, activation="relu") for units in hidden or (50, 20, 10)]
+    return Network(name="hlf", inputs=len(HLF), layers=(*layers, Dense(units=len(CLASSES), activation="softmax")))
+
+
+NETWORKS = {"hlf": hlf}
+"""Networks by name."""
 
 
 def initial_weights(network: Network, seed: int) -> Floats:

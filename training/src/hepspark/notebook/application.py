@@ -71,14 +71,14 @@ def session(
         return _open.spark
     config = fitting(settings.configuration(facility(), executors, cores, memory, conf))
     if _open and not is_running(_open.context):
-        stop()  # only what is left of it, as it was stopped by hand
+        _end()  # only what is left of it, as it was stopped by hand
     if _open and settings.differ_in_number_alone(_open.config, config):
         if config.spark.executor != _open.config.spark.executor:
             scale(config.spark.executor.instances)
         return _open.spark
     if _open:
         say("Spark starts again, because other settings are asked for; what it had cached is gone")
-        stop()
+        _end()
     check_ports(config.spark)
     if config.spark.on_kubernetes:
         template.write()
@@ -89,7 +89,7 @@ def session(
         forget_properties(context)
         _open = Application(config, context, sql_session(context))
     except BaseException:
-        stop()
+        _end()
         raise
     finally:
         _starting = False
@@ -214,6 +214,14 @@ class Link:
 
 def stop() -> None:
     """End Spark and let its executors go; nothing happens where it has ended already."""
+    application = _open
+    _end()
+    if application:
+        local = application.config.spark.master.startswith("local")
+        say("Spark has ended" if local else "Spark has ended, and its executors leave")
+
+
+def _end() -> None:
     global _open
     _open = None
     _ending.close()

@@ -7,6 +7,7 @@ from typing import Any
 from hepspark.errors import InputError
 from hepspark.notebook.facility import facility
 from hepspark.notebook.places import public, workspace
+from hepspark.wording import counted
 
 _REMEDY = "stop it and start it again (File, Hub Control Panel)"
 
@@ -19,7 +20,7 @@ def about() -> dict[str, Any]:
     """
     place = facility()
     executors = (
-        f"at most {place.executors}, each of at most {place.cores} cores and {place.memory} of memory"
+        f"at most {place.executors}, each of at most {counted(place.cores, 'core')} and {place.memory} of memory"
         if place and place.executors
         else "none: the cores of this machine do the work"
     )

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.image import imread, imsave
-from matplotlib.ticker import MaxNLocator, NullLocator
 
 from hepspark.errors import InputError
 from hepspark.metrics import Metrics
@@ -144,9 +143,8 @@ def speeds(models: Mapping[str, Model]) -> Picture:
         for (name, model), colour in zip(models.items(), cycle(_OTHERS)):
             epochs = [(row["epoch"], row["events_per_second"] / 1000) for row in model.history]
             axes.plot(*zip(*epochs, strict=True), marker="o", markersize=4, color=colour, label=name)
-        axes.set(xlabel="Epoch", ylabel="Training speed [1,000 events/s]")
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_ylabel("Training speed [1,000 events/s]")
+        figures.epoch_axis(axes)
         axes.set_ylim(bottom=0)
         axes.legend(loc="lower right")
     return Picture("Training speed by epoch", (figure,))

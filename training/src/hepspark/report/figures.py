@@ -50,7 +50,7 @@ def roc_plain(metrics: Metrics) -> Figure:
     inset = axes.inset_axes((0.36, 0.36, 0.58, 0.5), xlim=(0, 0.2), ylim=(0.8, 1))
     inset.tick_params(labelsize=8.5)
     inset.set_xticks(np.linspace(0, 0.2, 5))
-    inset.set_yticks(np.linspace(0.8, 1, 5))
+    inset.set_yticks(np.linspace(0.85, 1, 4))  # that of the corner would touch its neighbour on the other axis
     for roc in metrics.one_vs_rest:
         error = "" if roc.auc_error is None else f" ± {roc.auc_error:.4f}"
         label = f"{title(roc.signal)}: AUC {roc.auc:.4f}{error}"
@@ -205,6 +205,13 @@ def _steps(axes: Axes, share: Any, edges: Any, name: str) -> None:
     axes.stairs(share, edges, color=COLOURS[name], fill=True, alpha=0.07)
 
 
+def epoch_axis(axes: Axes) -> None:
+    """Make the horizontal axis one of epochs, with round numbers at its ticks."""
+    axes.set_xlabel("Epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
 def _by_epoch(quantity: str, lines: Mapping[str, list[tuple[int, float]]], best_epoch: int | None) -> Figure:
     figure, axes = small_panel(4.6, 3.6)
     for label, points in lines.items():
@@ -218,9 +225,8 @@ def _by_epoch(quantity: str, lines: Mapping[str, list[tuple[int, float]]], best_
     axes.set_xlim(min(first, last - 1), max(last, first + 1))
     if best_epoch is not None:
         axes.axvline(best_epoch, color=GREY, linestyle=":", linewidth=1.2)
-    axes.set(xlabel="Epoch", ylabel=quantity)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_ylabel(quantity)
+    epoch_axis(axes)
     if len(lines) > 1:
         axes.legend()
     else:

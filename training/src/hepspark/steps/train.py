@@ -29,6 +29,7 @@ from hepspark.spark import run_tasks
 from hepspark.storage import check_conditional_writes, join, refuse_strangers, store_for
 from hepspark.supervision import UNSUPERVISED, Supervision
 from hepspark.versions import versions
+from hepspark.wording import counted
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -159,7 +160,7 @@ def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: S
     frozen = Plan(
         config=train,
         sources=tuple(PlannedSource(url=s.url, role=s.role, fingerprint=s.fingerprint, files=s.files) for s in sources),
-        network=NETWORKS[train.network],
+        network=NETWORKS[train.network](train.hidden),
         scaler=scaler.fit(
             [entry.shard.rows for entry in training],
             [entry.mean for entry in training],
@@ -189,8 +190,8 @@ def _train(
     generation = commits.take_generation(output, storage)
     events = sum(shard.rows for shard in frozen.shards)
     say(
-        f"Training on {events:,} events, {frozen.steps_per_epoch} steps an epoch, {frozen.config.epochs} epochs; "
-        f"validating on {sum(shard.rows for shard in frozen.validation):,}"
+        f"Training on {events:,} events, {counted(frozen.steps_per_epoch, 'step')} an epoch, "
+        f"{counted(frozen.config.epochs, 'epoch')}; validating on {sum(shard.rows for shard in frozen.validation):,}"
     )
     with track("Training", events * frozen.config.epochs, "events") as tracker:
         shown = 0

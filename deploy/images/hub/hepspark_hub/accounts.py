@@ -32,8 +32,8 @@ def configure(config: Any, administrator: str, places: Places) -> None:
     config.JupyterHub.authenticator_class = LocalAccounts
     config.Authenticator.admin_users = {administrator}
     config.Authenticator.allow_existing_users = True
-    # It only finds the page for a new password itself after somebody has asked for its form.
-    config.JupyterHub.template_paths.append(TEMPLATE_DIR)
+    # The authenticator only finds its page for a new password after somebody has asked for its form.
+    config.JupyterHub.template_paths.extend([str(Path(__file__).with_name("templates")), TEMPLATE_DIR])
     config.FirstUseAuthenticator.dbm_path = str(places.passwords)
     config.LocalAccounts.administrator = administrator
     config.LocalAccounts.first_password_file = str(places.secret / "firstPassword")

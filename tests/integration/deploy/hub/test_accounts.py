@@ -22,6 +22,7 @@ def test_the_first_password_serves_until_another_is_chosen(local: Facility, brow
     first, chosen = local.password, "chosen by ada"
     browser.sign_in("ada", first)
     assert browser.api("GET", "/user").json()["admin"]
+    assert 'href="/hub/auth/change-password"' in browser.get("/hub/home").text
     page = browser.submit("/hub/auth/change-password", password="short")
     assert "Please choose a password at least 10 characters" in page.text
     page = browser.submit("/hub/auth/change-password", password="ü" * 37)

@@ -33,7 +33,8 @@ def configure(config: Any, administrator: str, places: Places) -> None:
     config.Authenticator.admin_users = {administrator}
     config.Authenticator.allow_existing_users = True
     # The authenticator only finds its page for a new password after somebody has asked for its form.
-    config.JupyterHub.template_paths.extend([str(Path(__file__).with_name("templates")), TEMPLATE_DIR])
+    config.JupyterHub.template_paths.append(TEMPLATE_DIR)
+    config.JupyterHub.template_paths.prepend([str(Path(__file__).with_name("templates"))])  # before JupyterHub's own
     config.FirstUseAuthenticator.dbm_path = str(places.passwords)
     config.LocalAccounts.administrator = administrator
     config.LocalAccounts.first_password_file = str(places.secret / "firstPassword")

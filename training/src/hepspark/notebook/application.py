@@ -39,6 +39,11 @@ class Application:
     context: "SparkContext"
     spark: "SparkSession"
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the cores of this machine do the work."""
+        return self.config.spark.master.startswith("local")
+
 
 _open: Application | None = None
 _starting = False
@@ -93,7 +98,7 @@ def session(
         raise
     finally:
         _starting = False
-    if config.spark.master.startswith("local"):
+    if _open.is_local:
         say(f"Spark works on {context.defaultParallelism} cores of this machine")
     return _open.spark
 
@@ -156,7 +161,7 @@ def scale(executors: int) -> None:
     if executors < 1:
         raise InputError(f"scale: {executors} executors cannot work; one is the least, and stop() ends Spark")
     application = opened()
-    if application.config.spark.master.startswith("local"):
+    if application.is_local:
         say("The cores of this machine do the work: there are no executors to add or to remove")
         return
     if place := facility():
@@ -217,8 +222,7 @@ def stop() -> None:
     application = _open
     _end()
     if application:
-        local = application.config.spark.master.startswith("local")
-        say("Spark has ended" if local else "Spark has ended, and its executors leave")
+        say("Spark has ended" if application.is_local else "Spark has ended, and its executors leave")
 
 
 def _end() -> None:

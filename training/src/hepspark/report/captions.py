@@ -6,6 +6,7 @@ from hepspark.metrics import SCORE_BINS, Estimate, Metrics, binomial
 from hepspark.report.content import Content, FeatureHistogram
 from hepspark.report.figures import FEW_EVENTS
 from hepspark.schema import CLASS_TITLES, CLASSES
+from hepspark.wording import counted
 
 
 def roc_field(metrics: Metrics) -> str:
@@ -105,7 +106,7 @@ def _distance(histogram: FeatureHistogram) -> float:
 def _training(content: Content) -> str:
     if not content.history:
         return "The model keeps no record of its training."
-    text = f"{len(content.history)} epoch{'s' if len(content.history) > 1 else ''}. "
+    text = f"{counted(len(content.history), 'epoch')}. "
     if content.best_epoch is not None:
         text += (
             f"The model has the weights of epoch {content.best_epoch} (dotted line), the best on validation events. "

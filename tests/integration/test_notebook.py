@@ -33,12 +33,14 @@ def until(condition):
 
 
 @pytest.fixture
-def spark(spark_master):
+def spark(spark_master, capsys):
     """A session on a cluster that has started three executors."""
     properties = {"spark.executor.cores": 1, "spark.cores.max": 3, "spark.executor.memory": "512m"}
     yield hep.session(conf={"spark.master": spark_master, **properties})
-    hep.stop()
-    hep.stop()
+    capsys.readouterr()
+    for told in ("Spark has ended, and its executors leave", ""):
+        hep.stop()
+        assert capsys.readouterr().err.strip() == told
 
 
 def test_executors_come_and_go_in_one_session(spark, published, tmp_path, capsys):

@@ -207,3 +207,10 @@ def test_early_stopping_ends_the_run(published, tmp_path):
     assert summary["stopped"] == "early"
     assert summary["epochs"] < 50
     assert summary["best_epoch"] == summary["epochs"] - 1
+
+
+def test_a_network_of_other_widths_is_trained_and_saved(published, tmp_path):
+    summary = train.run(load(None, settings(published, tmp_path, "train.hidden=[12, 6]", "train.epochs=1")))
+    model = artefact.load(summary["model"], STORAGE)
+    assert [layer.units for layer in model.network.layers] == [12, 6, 3]
+    assert model.weights.shape == (14 * 12 + 12 + 12 * 6 + 6 + 6 * 3 + 3,)

@@ -3,6 +3,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -126,6 +127,33 @@ def test_the_same_evaluation_gives_the_same_picture():
     with styled():
         first, second = (data_uri(figures.feature(histogram)) for _ in range(2))
     assert first == second
+
+
+def numbers_at_ticks(axis):
+    """Texts and boxes (pixels) of the numbers that an axis shows."""
+    axis.figure.draw_without_rendering()
+    low, high = sorted(axis.get_view_interval())
+    shown = [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+    return [(text.get_text(), text.get_window_extent()) for text in shown if text.get_text()]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 30, 75])
+def test_epochs_are_counted_in_round_numbers(count):
+    with styled():
+        for _, figure in figures.training(epochs(count), None):
+            told = [int(text) for text, _ in numbers_at_ticks(figure.axes[0].xaxis)]
+            assert 1 <= len(told) <= 9
+            steps = set(np.diff(told))
+            assert len(steps) <= 1
+            assert {str(step).rstrip("0") for step in steps} <= {"1", "2", "5"}
+
+
+def test_numbers_of_the_rocs_magnified_corner_do_not_touch():
+    with styled():
+        (corner,) = figures.roc_plain(evaluation().metrics).axes[0].child_axes
+        boxes = [box for axis in (corner.xaxis, corner.yaxis) for _, box in numbers_at_ticks(axis)]
+    assert len(boxes) >= 6
+    assert not [(a, b) for a, b in combinations(boxes, 2) if a.overlaps(b)]
 
 
 def test_json_has_its_keys_and_is_strict():

@@ -24,10 +24,8 @@ ROOT = {name: f"{name}-00000.root" for name in ("qcd", "ttbar", "wjets")}
 TRAIN = {"epochs": 8, "early_stopping_epochs": 0}
 
 
-@pytest.fixture
-def local_line(tmp_path_factory):
-    """The same line on this machine, at the same time."""
-    folder = tmp_path_factory.mktemp("line")
+def on_this_machine(folder):
+    """What the same line tells and finds here, without a cluster."""
     data = REPOSITORY / "tests/data"
     config = {
         "folder": str(folder),
@@ -35,29 +33,19 @@ def local_line(tmp_path_factory):
         "train": {"input": [str(data / "sample"), str(folder / "dataset")], **TRAIN},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    with subprocess.Popen(
+    line = subprocess.run(
         [REPOSITORY / ".venv/bin/hepspark", "line", folder / "config.yaml"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-
-        def results():
-            out, err = process.communicate(timeout=600)
-            assert process.returncode == 0, err
-            return json.loads(out), json.loads((folder / "report/evaluation.json").read_text())
-
-        try:
-            yield results
-        finally:
-            process.kill()
+        timeout=600, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert line.returncode == 0, line.stderr
+    return json.loads(line.stdout), json.loads((folder / "report/evaluation.json").read_text())
 
 
 def aucs(evaluation):
     return {curve["signal"]: curve["auc"] for curve in evaluation["metrics"]["one_vs_rest"]}
 
 
-def test_the_whole_line_gives_what_it_gives_on_one_machine(facility, platform, local_line):
+def test_the_whole_line_gives_what_it_gives_on_one_machine(facility, platform, tmp_path):
     with platform.forwarded("minio", 9000) as endpoint:
         for folder in ("root", "sample"):
             put = platform.hepspark(endpoint, "data", "put", f"tests/data/{folder}", f"s3a://data/{folder}")
@@ -80,7 +68,7 @@ def test_the_whole_line_gives_what_it_gives_on_one_machine(facility, platform, l
         got = platform.hepspark(endpoint, "data", "get", "s3a://runs/line/run/model", str(model))
         assert got.code == 0, got.text
     log = platform.log("line")
-    ours, theirs = json.loads(log[log.index("\n{\n") :]), local_line()
+    ours, theirs = json.loads(log[log.index("\n{\n") :]), on_this_machine(tmp_path)
     for key in ("counts", "events_applied", "steps"):
         assert ours["train"][key] == theirs[0]["train"][key]
     assert aucs(json.loads((report / "evaluation.json").read_text())) == pytest.approx(aucs(theirs[1]), abs=0.005)

@@ -36,7 +36,7 @@ def run(platform: Platform, endpoint: str, name: str, executors: int, data: str 
     site.write_text(platform.get("configmap", "training-values")["data"]["values.yaml"])
     began = time.time()
     platform.facility.helm("install", name, "helm/training", "--values", str(site), "--values", str(values))
-    if platform.wait_for_end(name, 600) != "Complete":
+    if platform.wait_for_end(name) != "Complete":
         raise SystemExit(platform.log(name))
     selector = f"hepspark/run={name},spark-role=driver"
     log = platform.kubectl("logs", "--selector", selector, "--tail", "-1", "--timestamps")

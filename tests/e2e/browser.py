@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.e2e.runs import until
+from tests.e2e.runs import until, while_it_goes_on
 
 
 @contextmanager
@@ -70,7 +70,7 @@ class Physicist:
         chooser.value.set_files(file)
         self.page.get_by_role("listitem", name=file.name).wait_for()
 
-    def run(self, notebook: str, seconds: float, meanwhile: Callable[[], None] | None = None) -> list[dict[str, Any]]:
+    def run(self, notebook: str, meanwhile: Callable[[], None] | None = None) -> list[dict[str, Any]]:
         """Open a notebook, run it from top to bottom, and return its cells as they were saved.
 
         `meanwhile` is called once they run, and has to end before they do.
@@ -89,7 +89,8 @@ class Physicist:
         if meanwhile:
             meanwhile()
             assert waiting.count(), f"{notebook} has ended too early"
-        until(lambda: not waiting.count(), f"{notebook} has run to its end", seconds)
+        seen = page.locator(".jp-NotebookPanel:visible")
+        while_it_goes_on(lambda: not waiting.count(), f"{notebook} has run to its end", seen.inner_text)
         with page.expect_response(lambda answer: answer.request.method == "PUT" and "/api/contents/" in answer.url):
             page.keyboard.press("Control+s")
         cells = self.saved(notebook)

@@ -21,6 +21,11 @@ Found = TypeVar("Found")
 SMALL = {"executor": {"memory": "512m", "cpu": "300m"}, "driver": {"memory": "512m", "cpu": "200m"}}
 
 
+STATES = "custom-columns=NAME:.metadata.name,PHASE:.status.phase,READY:.status.containerStatuses[*].ready"
+QUIET_SECONDS = 120
+"""How long a run, or a notebook, may show nothing new before a test takes it for hanging."""
+
+
 def until(look: Callable[[], Found], what: str, seconds: float = 60) -> Found:
     """What `look` finds, as soon as it finds something."""
     end = time.monotonic() + seconds
@@ -28,6 +33,19 @@ def until(look: Callable[[], Found], what: str, seconds: float = 60) -> Found:
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
         time.sleep(0.5)
     return found
+
+
+def while_it_goes_on(look: Callable[[], Found], what: str, shown: Callable[[], str]) -> Found:
+    """What `look` finds, however long it takes, as long as something new is `shown` in every `QUIET_SECONDS`."""
+    before, now = None, shown()
+    while now != before:
+        end = time.monotonic() + QUIET_SECONDS
+        while time.monotonic() < end:
+            if found := look():
+                return found
+            time.sleep(0.5)
+        before, now = now, shown()
+    raise AssertionError(f"{what}: not yet, and nothing new in {QUIET_SECONDS} s; the last was\n{now}")
 
 
 def told_without_secrets(executor: dict[str, Any]) -> dict[str, str]:
@@ -73,16 +91,20 @@ class Platform:
         selector = f"hepspark/run={run},spark-role=driver" + (f",job-name={job['metadata']['name']}" if job else "")
         return self.kubectl("logs", "--selector", selector, "--tail", "-1", "--ignore-errors")
 
-    def wait_for_line(self, run: str, text: str, seconds: float = 60, job: dict[str, Any] | None = None) -> str:
-        """The log of a run, or of one Job of it, as soon as it has a text."""
+    def shown(self, run: str) -> str:
+        """All that one can see of a run: its Jobs, its pods, and what its drivers said."""
+        objects = self.kubectl("get", "jobs,pods", "--selector", f"hepspark/run={run}", "--output", STATES)
+        return f"{objects}{self.log(run)}"
 
-        def look() -> str | None:
-            log = self.log(run, job)
-            return log if text in log else None
+    def wait_for(self, run: str, look: Callable[[], Found], what: str) -> Found:
+        """What `look` finds of a run, as soon as it finds something; a run that goes on has all the time it needs."""
+        return while_it_goes_on(look, f"{run} {what}", lambda: self.shown(run))
 
-        return until(look, f"{run} says {text!r}", seconds) or ""
+    def wait_for_line(self, run: str, text: str, job: dict[str, Any] | None = None) -> None:
+        """Until a run, or one Job of it, has said a text."""
+        self.wait_for(run, lambda: text in self.log(run, job), f"says {text!r}")
 
-    def wait_for_end(self, run: str, seconds: float = 240) -> str:
+    def wait_for_end(self, run: str) -> str:
         """`Complete` or `Failed`: how the only Job of a run ended."""
 
         def look() -> str | None:
@@ -91,10 +113,7 @@ class Platform:
             over = [end for end in ends if end in ("Complete", "Failed")]
             return over[0] if len(jobs) == len(over) == 1 else None
 
-        try:
-            return until(look, f"{run} ends", seconds) or ""
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.log(run)}\n{self.kubectl('get', 'pods,jobs')}") from error
+        return self.wait_for(run, look, "ends") or ""
 
     def termination_message(self, run: str) -> str:
         """What the last driver of a run left for `kubectl describe`."""

@@ -60,7 +60,7 @@ def test_jupyterlab_starts(physicist):
 
 
 def test_the_hlf_notebook_runs_to_its_end(physicist):
-    cells = physicist.run(HLF, 420)
+    cells = physicist.run(HLF)
     said = text_of(cells)
     assert "1 executor" in said
     assert "2 executors" in said
@@ -78,7 +78,7 @@ def test_settings_by_hand_work_too(physicist, tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(BY_HAND)], metadata=kernel)
     (tmp_path / "by-hand.ipynb").write_text(nbformat.writes(notebook))
     physicist.upload(tmp_path / "by-hand.ipynb")
-    said = text_of(physicist.run("by-hand.ipynb", 120))
+    said = text_of(physicist.run("by-hand.ipynb"))
     assert "sum 499500" in said
     assert "executors 1" in said
 

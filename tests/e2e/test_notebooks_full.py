@@ -209,7 +209,7 @@ def test_a_notebook_trains_on_while_hub_and_chart_change(hub, deploy, physicist,
         deploy(servers={**VALUES["servers"], "idleMinutes": 30})
 
     # The page, which is not loaded again, sees the end of the training.
-    said = text_of(physicist.run("long.ipynb", 420, disturb))
+    said = text_of(physicist.run("long.ipynb", disturb))
     assert "epochs of the model: 80" in said
     physicist.stop()  # which needs no other sign-in
 

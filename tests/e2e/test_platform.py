@@ -60,7 +60,7 @@ def test_the_whole_line_gives_what_it_gives_on_one_machine(facility, platform, t
             "ConfigMap",
             "Job",
         }
-        assert platform.wait_for_end("line", 300) == "Complete", platform.log("line")
+        assert platform.wait_for_end("line") == "Complete", platform.log("line")
         report = facility.out / "report"
         got = platform.hepspark(endpoint, "data", "get", "s3a://runs/line/report", str(report))
         assert got.code == 0, got.text
@@ -122,13 +122,13 @@ def taken_over(platform, run, before):
         told = re.findall(r"\nEpoch (\d+) of", log)
         return of_epoch and begun and told and int(told[-1]) * int(of_epoch[1]) > int(begun[1])
 
-    until(has_trained, f"the new driver of {run} has trained an epoch", 180)
+    platform.wait_for(run, has_trained, "has trained an epoch by its new driver")
     return job
 
 
 def test_executors_are_scaled_by_helm_upgrade(facility, platform, values):
     facility.helm("install", "scaled", "helm/training", *values)
-    platform.wait_for_line("scaled", f"Epoch 2 of {EPOCHS}", 150)
+    platform.wait_for_line("scaled", f"Epoch 2 of {EPOCHS}")
     (job,) = platform.jobs("scaled")
     facility.helm("upgrade", "scaled", "helm/training", *values)
     assert [same["metadata"]["uid"] for same in platform.jobs("scaled")] == [job["metadata"]["uid"]], "restarted"
@@ -144,7 +144,7 @@ def test_executors_are_scaled_by_helm_upgrade(facility, platform, values):
 def test_a_finished_run_stays_finished(facility, platform, values):
     (job,) = platform.jobs("scaled")
     facility.helm("upgrade", "scaled", "helm/training", *values, "--set", "executor.instances=3")
-    assert platform.wait_for_end("scaled", 90) == "Complete"
+    assert platform.wait_for_end("scaled") == "Complete"
     assert "this run is complete" in platform.log("scaled")
     (now,) = platform.jobs("scaled")
     assert now["metadata"]["uid"] != job["metadata"]["uid"]
@@ -161,7 +161,7 @@ def test_executors_are_scaled_by_kubectl_alone(platform):
         if job:
             job = taken_over(platform, "byhand", job)
         else:
-            platform.wait_for_line("byhand", "Epoch 2 of", 180)
+            platform.wait_for_line("byhand", "Epoch 2 of")
             (job,) = platform.jobs("byhand")
         assert f"{instances} executors of 1 core" in platform.log("byhand", job)
 
@@ -262,8 +262,8 @@ def test_what_is_wrong_is_told(platform, runs):
         submitted = platform.submit(name, {**LONG, **SMALL, "retries": 0, **change})
         assert submitted.code == 0, submitted.text
     for name, (_, message) in runs.items():
-        platform.wait_for_line(name, message, 60)
-        assert platform.wait_for_end(name, 90) == "Failed"
+        platform.wait_for_line(name, message)
+        assert platform.wait_for_end(name) == "Failed"
         assert message in platform.termination_message(name)
         platform.kubectl("delete", "job,configmap,lease", "--selector", f"app.kubernetes.io/instance={name}")
 

@@ -118,7 +118,7 @@ def test_an_upgrade_from_the_charts_before_keeps_data_and_runs(facility, platfor
     hepspark("data", "put", "CHANGELOG.md", "s3a://data/kept.md")
     kept = {"command": "train", "config": {"train": TRAIN}, **SMALL}
     assert platform.submit("kept", kept).code == 0
-    platform.wait_for_line("kept", "Epoch 1 of 40", 180)
+    platform.wait_for_line("kept", "Epoch 1 of 40")
     (job,) = platform.jobs("kept")
     upgraded = deploy("site")
     assert upgraded.code == 0, upgraded.text
@@ -144,11 +144,11 @@ def test_runs_outlive_the_end_of_minio(platform, fetch):
     train = {**TRAIN, "input": ["s3a://data/sample", "{folder}/dataset"], "epochs": 6}
     submitted = platform.submit("outlives", {"config": {"ingest": {"input": files}, "train": train}, **SMALL})
     assert submitted.code == 0, submitted.text
-    platform.wait_for_line("outlives", "All executors are there", 120)
+    platform.wait_for_line("outlives", "All executors are there")
     end_minio(platform)  # while files are read
-    platform.wait_for_line("outlives", "Epoch 1 of 6", 180)
+    platform.wait_for_line("outlives", "Epoch 1 of 6")
     end_minio(platform)  # while commits are written
-    assert platform.wait_for_end("outlives", 300) == "Complete", platform.log("outlives")
+    assert platform.wait_for_end("outlives") == "Complete", platform.log("outlives")
     assert accounting(fetch("s3a://runs/outlives/run/metrics.jsonl")) == (6, True)
     assert json.loads(fetch("s3a://runs/outlives/report/evaluation.json"))["metrics"]["one_vs_rest"]
 

@@ -87,6 +87,22 @@ def test_every_kind_of_pod_is_among_those_that_are_checked(render):
     assert {"Job", "CronJob", "Deployment", "StatefulSet", "Pod", "test", "post-install,post-upgrade"} <= kinds.keys()
 
 
+def patience(probe):
+    """Seconds after which a container that answers nothing has failed a probe; Kubernetes' defaults where left out."""
+    return probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3)
+
+
+@each("values", NAMESPACED)
+def test_what_is_alone_is_started_again_rather_than_taken_out_of_its_service(render, values):
+    """A probe that is slow, as twenty servers start, must not refuse everybody."""
+    for made in objects_of(render(values)):
+        if made["kind"] in ("Deployment", "StatefulSet"):
+            for container in made["spec"]["template"]["spec"]["containers"]:
+                ready, alive = container["readinessProbe"], container["livenessProbe"]
+                assert min(ready.get("timeoutSeconds", 1), alive.get("timeoutSeconds", 1)) >= 5, container["name"]
+                assert patience(ready) > patience(alive) >= 60, container["name"]
+
+
 def pod(container=None, volumes=(), annotations=None, **spec):
     good = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     security = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}

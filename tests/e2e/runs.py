@@ -19,8 +19,7 @@ from tests.e2e.facility import REPOSITORY, Ended, Facility
 Found = TypeVar("Found")
 # Small executors, so that three of them and the driver find room on two hosts of a lab.
 SMALL = {"executor": {"memory": "512m", "cpu": "300m"}, "driver": {"memory": "512m", "cpu": "200m"}}
-
-
+# What shows that pods and Jobs get on; reasons are left out, as those of an image that is missing take turns.
 STATES = "custom-columns=NAME:.metadata.name,PHASE:.status.phase,READY:.status.containerStatuses[*].ready"
 QUIET_SECONDS = 120
 """How long a run, or a notebook, may show nothing new before a test takes it for hanging."""

@@ -5,7 +5,6 @@ The tests are one story, told in order: each begins with what the one before lef
 
 import json
 import re
-import subprocess
 
 import pytest
 import yaml
@@ -24,7 +23,7 @@ ROOT = {name: f"{name}-00000.root" for name in ("qcd", "ttbar", "wjets")}
 TRAIN = {"epochs": 8, "early_stopping_epochs": 0}
 
 
-def on_this_machine(folder):
+def on_this_machine(facility, folder):
     """What the same line tells and finds here, without a cluster."""
     data = REPOSITORY / "tests/data"
     config = {
@@ -33,12 +32,9 @@ def on_this_machine(folder):
         "train": {"input": [str(data / "sample"), str(folder / "dataset")], **TRAIN},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    line = subprocess.run(
-        [REPOSITORY / ".venv/bin/hepspark", "line", folder / "config.yaml"],
-        timeout=600, check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    assert line.returncode == 0, line.stderr
-    return json.loads(line.stdout), json.loads((folder / "report/evaluation.json").read_text())
+    line = facility.run(str(REPOSITORY / ".venv/bin/hepspark"), "line", str(folder / "config.yaml"), timeout=600)
+    assert line.code == 0, line.text
+    return json.loads(line.results), json.loads((folder / "report/evaluation.json").read_text())
 
 
 def aucs(evaluation):
@@ -70,7 +66,7 @@ def test_the_whole_line_gives_what_it_gives_on_one_machine(facility, platform, t
     log = platform.log("line")
     # Java may still end while the results are told.
     ours, _ = json.JSONDecoder().raw_decode(log, log.index("\n{\n") + 1)
-    theirs = on_this_machine(tmp_path)
+    theirs = on_this_machine(facility, tmp_path)
     for key in ("counts", "events_applied", "steps"):
         assert ours["train"][key] == theirs[0]["train"][key]
     assert aucs(json.loads((report / "evaluation.json").read_text())) == pytest.approx(aucs(theirs[1]), abs=0.005)

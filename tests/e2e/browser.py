@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.e2e.runs import until, while_it_goes_on
+from tests.e2e.runs import QUIET_SECONDS, until, while_it_goes_on
 
 
 @contextmanager
@@ -37,6 +37,9 @@ class Physicist:
     hub: str
     pictures: Path
 
+    def __post_init__(self) -> None:
+        self.page.set_default_timeout(QUIET_SECONDS * 1000)
+
     def sign_in(self, password: str) -> None:
         """Open the hub's address, and sign in."""
         self.page.goto(self.hub)
@@ -51,8 +54,8 @@ class Physicist:
         self.page.get_by_label(flavor).check()
         self.picture("flavors")
         self.page.get_by_role("button", name="Start").click()
-        self.page.wait_for_url(f"**/user/{self.name}/lab**", timeout=90_000)
-        self.page.get_by_role("menuitem", name="Run", exact=True).wait_for(timeout=60_000)
+        self.page.wait_for_url(f"**/user/{self.name}/lab**")
+        self.page.get_by_role("menuitem", name="Run", exact=True).wait_for()
 
     def stop(self) -> None:
         """Stop the server, on the hub's page."""
@@ -61,7 +64,7 @@ class Physicist:
         self.page.get_by_role("button", name="Stop My Server").click()
         self.page.get_by_role("button", name="Start My Server").or_(
             self.page.get_by_role("link", name="Start My Server")
-        ).wait_for(timeout=60_000)
+        ).wait_for()
 
     def upload(self, file: Path) -> None:
         """Upload a file by JupyterLab's button."""
@@ -78,8 +81,8 @@ class Physicist:
         page = self.page
         # Without what was open before, so that this is the notebook which the menu is about.
         page.goto(f"{self.hub}/user/{self.name}/lab/tree/{quote(notebook)}?reset")
-        page.locator(".jp-mod-current[role=tab]", has_text=notebook).wait_for(timeout=60_000)
-        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+        page.locator(".jp-mod-current[role=tab]", has_text=notebook).wait_for()
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Restart Kernel and Run All Cells").click()
         page.get_by_role("button", name="Confirm Kernel Restart").click()
@@ -90,7 +93,10 @@ class Physicist:
             meanwhile()
             assert waiting.count(), f"{notebook} has ended too early"
         seen = page.locator(".jp-NotebookPanel:visible")
-        while_it_goes_on(lambda: not waiting.count(), f"{notebook} has run to its end", seen.inner_text)
+        # The text that is in the page: the one that is drawn lacks what cells out of view say.
+        while_it_goes_on(
+            lambda: not waiting.count(), f"{notebook} has run to its end", lambda: seen.text_content() or ""
+        )
         with page.expect_response(lambda answer: answer.request.method == "PUT" and "/api/contents/" in answer.url):
             page.keyboard.press("Control+s")
         cells = self.saved(notebook)

@@ -22,10 +22,10 @@ SMALL = {"executor": {"memory": "512m", "cpu": "300m"}, "driver": {"memory": "51
 # What shows that pods and Jobs get on; reasons are left out, as those of an image that is missing take turns.
 STATES = "custom-columns=NAME:.metadata.name,PHASE:.status.phase,READY:.status.containerStatuses[*].ready"
 QUIET_SECONDS = 120
-"""How long a run, or a notebook, may show nothing new before a test takes it for hanging."""
+"""How long a run, a notebook or a page may show nothing new before a test takes it for hanging."""
 
 
-def until(look: Callable[[], Found], what: str, seconds: float = 60) -> Found:
+def until(look: Callable[[], Found], what: str, seconds: float = QUIET_SECONDS) -> Found:
     """What `look` finds, as soon as it finds something."""
     end = time.monotonic() + seconds
     while not (found := look()):
@@ -145,7 +145,7 @@ class Platform:
                     shown = json.loads(answer.read())
                 return any(app["name"] == run and app["attempts"][0]["completed"] for app in shown)
 
-            until(look, f"the history server shows {run}", 60)
+            until(look, f"the history server shows {run}")
 
     def credentials(self) -> dict[str, str]:
         """Of the user of runs, as variables."""

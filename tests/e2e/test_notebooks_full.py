@@ -204,7 +204,7 @@ def test_a_notebook_trains_on_while_hub_and_chart_change(hub, deploy, physicist,
     physicist.upload(tmp_path / "long.ipynb")
 
     def disturb():
-        until(lambda: hub.pods("admin", "spark-role=executor"), "an executor works", 60)
+        until(lambda: hub.pods("admin", "spark-role=executor"), "an executor works")
         hub.restarted()
         deploy(servers={**VALUES["servers"], "idleMinutes": 30})
 
@@ -220,7 +220,7 @@ def test_executors_leave_with_their_kernel(hub):
     assert hub.pods("eve", "spark-role=executor")
     for kernel in hub.ask("GET", "/user/eve/api/kernels"):
         hub.ask("DELETE", f"/user/eve/api/kernels/{kernel['id']}")
-    until(lambda: not hub.pods("eve", "spark-role=executor"), "the executor is gone", 60)
+    until(lambda: not hub.pods("eve", "spark-role=executor"), "the executor is gone")
     hub.stop("eve")
 
 

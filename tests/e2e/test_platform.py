@@ -12,7 +12,7 @@ import yaml
 from hepspark.config import StorageConfig
 from hepspark.model import artefact
 from tests.e2e.facility import REPOSITORY, ROOMY
-from tests.e2e.runs import SMALL, accounting, told_without_secrets, until
+from tests.e2e.runs import SMALL, STATES, accounting, told_without_secrets, until, while_it_goes_on
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("ready")]
 
@@ -110,7 +110,7 @@ def taken_over(platform, run, before):
         jobs = platform.jobs(run)
         return jobs[0] if len(jobs) == 1 and jobs[0]["metadata"]["uid"] != before["metadata"]["uid"] else None
 
-    job = until(look, f"a new driver has taken {run} over", 180)
+    job = platform.wait_for(run, look, "is taken over by a new driver")
 
     def has_trained():
         # It also tells the epoch that it goes on from, where the driver before ended with one.
@@ -191,9 +191,7 @@ def outcome(platform, manifest):
     platform.kubectl("apply", "--filename", "-", stdin=json.dumps(manifest))
     try:
         over = ("Succeeded", "Failed")
-        phase = until(
-            lambda: (found := platform.get("pod", name)["status"]["phase"]) in over and found, f"{name} ends", 90
-        )
+        phase = until(lambda: (found := platform.get("pod", name)["status"]["phase"]) in over and found, f"{name} ends")
         return phase, platform.kubectl("logs", name)
     finally:
         platform.kubectl("delete", "pod", name, "--now")
@@ -219,7 +217,7 @@ def test_another_pod_neither_joins_a_driver_nor_sees_its_pages(platform):
 
 def test_a_run_that_is_deleted_leaves_whole_steps(platform):
     platform.kubectl("delete", "job,configmap,lease", "--selector", "app.kubernetes.io/instance=byhand")
-    until(lambda: not platform.get("pods", "--selector", "hepspark/run=byhand")["items"], "its pods are gone", 60)
+    until(lambda: not platform.get("pods", "--selector", "hepspark/run=byhand")["items"], "its pods are gone")
     with platform.forwarded("minio", 9000) as endpoint:
         epochs, once = accounting(platform.read(endpoint, "runs", "byhand/run/metrics.jsonl"))
     assert epochs >= 4  # two of the first driver, one of each other
@@ -229,10 +227,18 @@ def test_a_run_that_is_deleted_leaves_whole_steps(platform):
 def test_a_network_is_trained_from_its_cronjob(platform):
     platform.kubectl("create", "job", "--from=cronjob/train-hlf", "quick")
     # Its length is the network's own: that it trains is enough here.
-    until(lambda: "Epoch 1 of" in platform.kubectl("logs", "job/quick", "--ignore-errors"), "quick trains", 180)
+    own = ("--selector", "job-name=quick")
+
+    def log():
+        return platform.kubectl("logs", *own, "--tail", "-1", "--ignore-errors")
+
+    def shown():
+        return platform.kubectl("get", "pods", "--output", STATES) + log()
+
+    while_it_goes_on(lambda: "Epoch 1 of" in log(), "quick trains", shown)
     platform.kubectl("delete", "job", "quick")
-    until(lambda: not platform.get("pods", "--selector", "job-name=quick")["items"], "its driver is gone", 60)
-    until(lambda: not platform.get("pods", "--selector", "spark-role=executor")["items"], "its executors are gone", 60)
+    until(lambda: not platform.get("pods", *own)["items"], "its driver is gone")
+    until(lambda: not platform.get("pods", "--selector", "spark-role=executor")["items"], "its executors are gone")
 
 
 WRONG = {
@@ -276,9 +282,9 @@ def test_an_image_that_does_not_exist_is_told(platform):
         states = [s["state"].get("waiting", {}) for pod in pods for s in pod["status"].get("containerStatuses", ())]
         return [state for state in states if "Pull" in state.get("reason", "")]
 
-    assert until(look, "the missing image is told", 60)
+    assert until(look, "the missing image is told")
     platform.kubectl("delete", "job,configmap,lease", "--selector", selector)
-    until(lambda: not platform.get("pods", "--selector", selector)["items"], "its pods are gone", 60)
+    until(lambda: not platform.get("pods", "--selector", selector)["items"], "its pods are gone")
 
 
 def test_a_physicist_may_run_and_no_more(facility, platform):
@@ -287,9 +293,9 @@ def test_a_physicist_may_run_and_no_more(facility, platform):
     ada = ("--as", "system:serviceaccount:hepspark:ada")
     platform.kubectl("create", "job", "--from=cronjob/train-hlf", "adas-run", *ada)
     hers = ("pods", "--selector", "job-name=adas-run", *ada)
-    until(lambda: platform.get(*hers)["items"], "her run has a pod", 30)
+    until(lambda: platform.get(*hers)["items"], "her run has a pod")
     platform.kubectl("delete", "job", "adas-run", *ada)
-    until(lambda: not platform.get(*hers)["items"], "her pod is gone", 60)
+    until(lambda: not platform.get(*hers)["items"], "her pod is gone")
 
     def refused(*arguments, stdin=None):
         with pytest.raises(AssertionError, match=r"(?i)forbidden|cannot"):

@@ -63,11 +63,11 @@ test-fast: .venv/.deploy ## Run the tests that need neither Java nor a server: s
 .PHONY: e2e
 e2e: mirror ## Deploy to a lab, grow it, shrink it; train on it, scale the training, break it; use its notebooks
 	@tools/apt.sh $(BROWSER)
-	@.venv/bin/pytest $(E2E) $(PYTEST)
+	@.venv/bin/pytest --durations 10 $(E2E) $(PYTEST)
 
 .PHONY: e2e-full
 e2e-full: e2e ## The same, and what is too long for the gate: restarts, interrupts, reset, an existing cluster
-	@.venv/bin/pytest tests/e2e $(E2E:%=--ignore %) $(PYTEST)
+	@.venv/bin/pytest --durations 10 tests/e2e $(E2E:%=--ignore %) $(PYTEST)
 
 .PHONY: check
 check: lint types imports ## Everything that reads the code: lint, types, imports

@@ -169,10 +169,11 @@ bench-notebook: mirror ## Measure notebooks: from Start to JupyterLab, to ready 
 	@PYTHONPATH=deploy/images/hub .venv/bin/python -m benchmarks.notebook --output $(OUT)/bench
 
 .PHONY: docs
-docs: .venv/.deploy ## Write the READMEs of roles and charts from what they take
+docs: .venv/.deploy ## Write the READMEs of roles and charts, and the charts' schemas, from what they take
 	@.venv/bin/python -m deploy.role_docs
-	@.venv/bin/python tools/training_schema.py
 	@"$$(tools/charts.sh)"/helm-docs --log-level warning --chart-search-root helm --template-files ./README.md.gotmpl
+	@.venv/bin/python tools/training_schema.py
+	@.venv/bin/python tools/schema_descriptions.py
 
 .PHONY: lock
 lock: setup ## Resolve the requirements again

@@ -23,8 +23,8 @@ def completed(values: dict[str, Any]) -> dict[str, Any]:
     for name in wanted:  # grows while it is gone through
         inner = json.dumps(definitions[name])
         wanted += [other for other in definitions if f"#/$defs/{other}" in inner and other not in wanted]
-    section = {"type": "object", "additionalProperties": False, "properties": sections}
-    properties = values["properties"] | {"config": section}
+    properties = dict(values["properties"])
+    properties["config"] |= {"type": "object", "additionalProperties": False, "properties": sections}
     return values | {"properties": properties, "$defs": {name: definitions[name] for name in sorted(wanted)}}
 
 

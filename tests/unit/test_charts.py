@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from deploy.mirror.versions import load_versions
+from tools.schema_descriptions import described, descriptions, text
 
 HELM = Path("helm")
 CHARTS = sorted(file.parent for file in HELM.glob("*/Chart.yaml"))
@@ -91,45 +92,107 @@ def test_an_open_configuration_is_found():
         same_keys({"properties": {"config": {"properties": {}, "additionalProperties": True}}}, {"config": {}})
 
 
-def undescribed(text):
-    """Numbers of the lines of values that have no comment, neither of their own nor of what they are a part of."""
-    told = None  # how far in the last described value stands, as long as its parts go on
-    lines = text.splitlines()
-    for number, line in enumerate(lines, start=1):
-        key = re.match(r"^( *)\w+:", line)
-        indent = len(line) - len(line.lstrip())
-        if told is not None and line.strip() and indent <= told:
-            told = None
-        if not key or told is not None:
+def undescribed(values, texts, place=""):
+    """Places of values of which neither a README says anything, nor of the section that they are a part of."""
+    for name, value in values.items():
+        key = f"{place}{name}"
+        if texts.get(key):
             continue
-        before = number - 2
-        while before > 0 and lines[before].strip().startswith("#") and "# -- " not in lines[before]:
-            before -= 1
-        if number > 1 and "# -- " in lines[before]:
-            told = indent
-        elif line[key.end() :].strip():
-            yield number
+        if isinstance(value, dict) and value:
+            yield from undescribed(value, texts, f"{key}.")
+        else:
+            yield key
 
 
 @each_chart
 def test_every_value_is_described(chart):
-    assert list(undescribed((chart / "values.yaml").read_text())) == []
+    values = yaml.safe_load((chart / "values.yaml").read_text())
+    assert list(undescribed(values, descriptions((chart / "README.md").read_text()))) == []
 
 
-@pytest.mark.parametrize(
-    ("text", "numbers"),
-    [
-        ("a: 1", [1]),
-        ("# -- One\na: 1\nb: 2", [3]),
-        ("# -- One,\n# and more\na: 1", []),
-        ("a:\n  # -- One\n  b: 1\n  c: 2", [4]),
-        ("# -- Some\na:\n  - b: 1\n    c: 2\nd: 3", [5]),
-        ("# A section\na:\n  b: 1", [3]),
-    ],
-    ids=["none", "only the first", "two lines", "in a section", "in a list", "not its section's"],
-)
-def test_values_without_a_comment_are_found(text, numbers):
-    assert list(undescribed(text)) == numbers
+def table(*rows):
+    head = ("| Key | Type | Default | Description |", "|-----|------|---------|-------------|")
+    return "\n".join(("## Values", "", *head, *(f"| {row} |" for row in rows), "", "| not | of | the | table |", ""))
+
+
+def test_values_without_a_description_are_found():
+    texts = descriptions(table("a | int | `1` | One", "b.c | int | `1` |  ", 'd | object | `{"x":"y|z"}` | Whole `d`'))
+    assert texts == {"a": "One", "b.c": "", "d": "Whole `d`"}
+    assert list(undescribed({"a": 1, "b": {"c": 1, "e": {}}, "d": {"x": 1}, "f": 0}, texts)) == ["b.c", "b.e", "f"]
+
+
+def test_a_description_that_breaks_the_table_is_found():
+    with pytest.raises(ValueError, match=r"a description has no `\|`: \| a \| int"):
+        descriptions(table("a | int | `1` | One | or two"))
+
+
+@each_chart
+def test_the_schema_says_what_the_readme_says(chart):
+    written = (chart / "values.schema.json").read_text()
+    assert written == text(chart), f"{chart}/values.schema.json is out of date: run `make docs`"
+
+
+def test_a_schema_has_the_descriptions_of_today_and_no_others():
+    config = {"type": "object", "properties": {"x": {"description": "its own"}}}
+    section = {"description": "old", "properties": {"b": {"description": "old", "$ref": "#/r"}, "c": {"enum": []}}}
+    schema = {"title": "t", "properties": {"a": section, "config": config}}
+    made = described(schema, {"a.b": "new", "a.c": "", "config": "all"})
+    b, c = {"description": "new", "$ref": "#/r"}, {"enum": []}
+    assert made == {
+        "title": "t",
+        "properties": {"a": {"properties": {"b": b, "c": c}}, "config": {"description": "all", **config}},
+    }
+
+
+@each_chart
+def test_the_schema_has_no_definition_that_it_does_not_use(chart):
+    written = (chart / "values.schema.json").read_text()
+    schema = json.loads(written)
+    for group in {"definitions", "$defs"} & schema.keys():
+        assert [name for name in schema[group] if f'"#/{group}/{name}"' not in written] == []
+
+
+def makers(chart):
+    """The texts, without comments, of templates that make something: what refuses or tells makes nothing."""
+    files = {*(chart / "templates").glob("*.yaml"), *(chart / "templates").glob("*.tpl")}
+    comment = re.compile(r"\{\{-?\s*/\*.*?\*/\s*-?\}\}", re.DOTALL)
+    return [comment.sub("", file.read_text()) for file in files if file.name != "validate.yaml"]
+
+
+def unused(names, templates):
+    """Values that no template names, neither from `.Values` on nor by the last part alone below `with` of the rest."""
+    for name in names:
+        section, _, part = map(re.escape, name.rpartition("."))
+        ways = [rf"\.Values\.{re.escape(name)}\b", rf"\$values\.{re.escape(name)}\b"]
+        ways += [rf"with \.Values\.{section} (.|\n)*[\s(]\.{part}\b"] if section else []
+        if not any(re.search(way, template) for way in ways for template in templates):
+            yield name
+
+
+@each_chart
+def test_every_value_is_used_by_a_template(chart):
+    assert list(unused(descriptions((chart / "README.md").read_text()), makers(chart))) == []
+
+
+def test_values_that_no_template_uses_are_found(tmp_path):
+    for name, content in {
+        "a.yaml": "{{ .Values.image.tag }}\n{{- with .Values.ingress }}\n{{- if .enabled }} {{ .host }}{{ end }}",
+        "b.yaml": "{{- /* .Values.told of\n .Values.lines */ -}}\n{{ $values.service.nodePorts }} {{ .className }}",
+        "_c.tpl": '{{- define "c" }}{{ .Values.folder }}{{ end }}',
+        "validate.yaml": "{{ fail .Values.refused }}",
+        "NOTES.txt": "{{ .Values.noted }}",
+    }.items():
+        (tmp_path / "templates").mkdir(exist_ok=True)
+        (tmp_path / "templates" / name).write_text(content)
+    used = ["image.tag", "ingress.enabled", "ingress.host", "folder", "service.nodePorts"]
+    planted = ["told", "lines", "service.nodePort", "tag", "ingress.className", "image.host", "refused", "noted"]
+    assert list(unused([*used, *planted], makers(tmp_path))) == planted
+
+
+@each_chart
+def test_every_helper_is_used(chart):
+    text = "\n".join(file.read_text() for file in (chart / "templates").iterdir())
+    assert [name for name in re.findall(r'define "([^"]+)"', text) if f'include "{name}"' not in text] == []
 
 
 @each_chart

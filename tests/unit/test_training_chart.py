@@ -13,9 +13,7 @@ VALUES = json.loads(SCHEMA.read_text())
 
 
 def test_the_schema_has_todays_configuration():
-    assert completed(VALUES) == VALUES, (
-        "helm/training/values.schema.json: run .venv/bin/python -m tools.training_schema"
-    )
+    assert completed(VALUES) == VALUES, "helm/training/values.schema.json is out of date: run `make docs`"
 
 
 def test_every_section_is_the_users_or_the_charts():
@@ -33,8 +31,9 @@ def test_every_section_is_the_users_or_the_charts():
 )
 def test_executors_have_the_bounds_of_the_configuration(value, key):
     bounds = dict(ExecutorConfig.model_json_schema()["properties"][key])
-    del bounds["title"], bounds["default"], bounds["description"]
-    assert VALUES["properties"]["executor"]["properties"][value] == bounds
+    del bounds["title"], bounds["default"]
+    told = VALUES["properties"]["executor"]["properties"][value]
+    assert told | {"description": ""} == bounds | {"description": ""}
 
 
 def test_cpu_is_what_the_configuration_takes():

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from tests.integration.deploy.charts import CHARTS, MIRRORED, NAMESPACED, OLDEST, ROOT, each, objects_of, succeeded
+from tools.schema_descriptions import descriptions
 
 each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
 
@@ -180,10 +181,34 @@ def test_what_has_no_pod_does_not_pass(tool, manifest, message):
     assert message in ended.stderr
 
 
+def readme(tool, root, chart):
+    """What helm-docs writes of a chart below a folder."""
+    # A path that begins with a dot is below the folder that is searched.
+    one = ("--chart-search-root", root, "--chart-to-generate", chart, "--template-files", "./README.md.gotmpl")
+    return succeeded(tool("helm-docs", *one, "--dry-run"))
+
+
 @each_chart
 def test_the_readme_is_up_to_date(tool, chart):
-    # A path that begins with a dot is below the folder that is searched.
-    one = ("--chart-search-root", "helm", "--chart-to-generate", chart, "--template-files", "./README.md.gotmpl")
-    told = succeeded(tool("helm-docs", *one, "--dry-run"))
+    told = readme(tool, "helm", chart)
     written = (ROOT / chart / "README.md").read_text()
     assert written.strip() == told.strip(), f"{chart}/README.md is out of date: run `make docs`"
+
+
+COMMENTED = {
+    "good: 1": "# -- One\n# and `--more`",
+    "bare: 1": "",
+    "plain: 1": "# No dashes",
+    "option: 1": "# -- Set it by `helm install --set option=2`",
+    "apart: 1": "# -- Two\n",
+}
+"""Values, each below its comment."""
+
+
+def test_descriptions_that_helm_docs_drops_are_missing(tool, tmp_path):
+    chart = tmp_path / "helm" / "some"
+    shutil.copytree(ROOT / "helm" / "flannel", chart)
+    shutil.copy(ROOT / "helm" / "README.md.gotmpl", chart.parent)
+    (chart / "values.yaml").write_text("\n".join(f"{comment}\n{value}" for value, comment in COMMENTED.items()))
+    told = descriptions(readme(tool, chart.parent, chart))
+    assert told == {"good": "One and `--more`", "bare": "", "plain": "", "option": "", "apart": ""}

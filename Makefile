@@ -48,12 +48,15 @@ simulate: setup ## Simulate EVENTS (1000) events of each class into OUT/events
 
 .PHONY: test
 test: .venv/.deploy ## Run all tests but those of test-deploy and e2e (PYTEST='-k name' for some)
-	@.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/e2e --ignore tests/integration/deploy $(PYTEST)
+	@tools/build.sh minio versitygw
+	@.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 .PHONY: test-deploy
-test-deploy: .venv/.deploy ## Test mirror, lab and charts; as root on Debian
+test-deploy: mirror ## Test mirror, lab and charts; as root on Debian
 	@tools/apt.sh postgresql
-	@tools/charts.sh >/dev/null
+	@tools/build.sh minio versitygw charts
+	@.venv/bin/python -m tests.integration.deploy.hub.environment
+	@$(DEPLOY).lab prepare
 	@.venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/integration/deploy $(PYTEST)
 
 .PHONY: test-fast
@@ -63,6 +66,7 @@ test-fast: .venv/.deploy ## Run the tests that need neither Java nor a server: s
 .PHONY: e2e
 e2e: mirror ## Deploy to a lab, grow it, shrink it; train on it, scale the training, break it; use its notebooks
 	@tools/apt.sh $(BROWSER)
+	@$(DEPLOY).lab prepare
 	@.venv/bin/pytest --durations 10 $(E2E) $(PYTEST)
 
 .PHONY: e2e-full

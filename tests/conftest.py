@@ -23,10 +23,6 @@ LONGEST = ("test_train", "test_bigdl_steps", "test_ingest", "test_line", "test_s
 
 
 def pytest_collection_modifyitems(items):
-    """Files that need an S3 server come last, as it may have to be built first; the longest of each kind come first.
-
-    Workers take files from the front, so that no worker is left with a long one at the end.
-    """
-    with_server = {item.path for item in items if "s3_servers" in item.fixturenames}
+    """The longest files come first: workers take files from the front, and none is left with a long one at the end."""
     rank = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: (item.path in with_server, rank.get(item.path.stem, len(rank))))
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))

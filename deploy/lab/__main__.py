@@ -60,6 +60,13 @@ def up(
 
 
 @app.command()
+def prepare(context: typer.Context) -> None:
+    """Install and make what the first `up` on this machine would: programs and base images."""
+    with lab.locked(context.obj):
+        lab.prepare(context.obj)
+
+
+@app.command()
 def down(context: typer.Context) -> None:
     """Remove the lab without a trace; base images and the mirror stay in the cache."""
     with lab.locked(context.obj):

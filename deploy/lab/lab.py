@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -92,14 +92,13 @@ def up(where: Places, lab: Lab) -> None:
     checks.programs()
     there = podman.containers(where) if model.load(where) else {}
     coming = [one for one in lab.hosts if one.name not in there]
-    missing = [release for release in sorted({one.release for one in coming}) if not base.present(where, release)]
+    missing = _without_base(where, {one.release for one in coming})
     checks.everything(where.cache, lab, coming, len(missing))
     model.save(where, lab)
     machine.record(machine.KERNEL, machine.SETTINGS)
     where.run.mkdir(exist_ok=True)  # from here on this lab counts
     where.mirror.mkdir(parents=True, exist_ok=True)
-    base.clean(where.base)
-    _together(missing, lambda release: base.load(where, release, say))
+    _make_bases(where, missing)
     keys.ssh_key(where)
     keys.certificates(where, lab.of("mirror")[0].address)
     keys.known_hosts(where, lab)
@@ -111,6 +110,23 @@ def up(where: Places, lab: Lab) -> None:
         say(f"{', '.join(changed)} ready after {time.monotonic() - began:.0f} s")
     else:
         say("all hosts run already")
+
+
+def prepare(where: Places) -> None:
+    """Brings about what the first lab of a machine begins with: the programs, and the base images of all hosts."""
+    checks.programs()
+    missing = _without_base(where, base.SUITES)
+    checks.disk(where.cache, (), len(missing))
+    _make_bases(where, missing)
+
+
+def _without_base(where: Places, releases: Iterable[str]) -> list[str]:
+    return [release for release in sorted(releases) if not base.present(where, release)]
+
+
+def _make_bases(where: Places, releases: Collection[str]) -> None:
+    base.clean(where.base)
+    _together(releases, lambda release: base.load(where, release, say))
 
 
 def _start(where: Places, lab: Lab, one: Host) -> bool:

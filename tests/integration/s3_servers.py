@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import signal
 import ssl
 import subprocess
 import time
@@ -18,9 +17,9 @@ import pytest
 
 from hepspark.config import Config, DataConfig, StorageConfig
 from hepspark.storage.s3_client import client, forget_clients
+from tests.integration.built import built
 from tests.integration.middleman import free_port_url
 
-TOOLS = Path(__file__).parents[2] / "tools"
 START_SECONDS = 60
 DEFAULT = "minio"
 
@@ -79,62 +78,16 @@ MAKES = {
 on_every_make = pytest.mark.parametrize("server", ["minio", "versitygw"], indirect=True)
 """Runs a test against servers of all makes that the package is to work with."""
 
-BUILDS = pytest.StashKey[dict[str, "subprocess.Popen[str]"]]()
-
-
-def _make_of(item: pytest.Item) -> str | None:
-    """The make of the server that a test asks for."""
-    if "s3_servers" not in getattr(item, "fixturenames", ()):
-        return None
-    callspec = getattr(item, "callspec", None)
-    return str(callspec.params.get("server", DEFAULT)) if callspec else DEFAULT
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build what is not there while tests run that do not need it; of several builders of one program one works."""
-    programs = {MAKES[make].program for item in session.items if (make := _make_of(item))}
-    # A process group of its own, so that all of it can be ended; the session stays that of the caller.
-    session.config.stash[BUILDS] = {
-        program: subprocess.Popen([TOOLS / f"{program}.sh"], stdout=subprocess.PIPE, text=True, process_group=0)
-        for program in sorted(programs)
-    }
-
-
-@pytest.hookimpl(tryfirst=True, hookwrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Wait for the build before a test begins, so that it does not count as the test's time."""
-    if make := _make_of(item):
-        item.config.stash[BUILDS][MAKES[make].program].wait()
-    yield
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """End builds that nobody waits for any more."""
-    for build in config.stash.get(BUILDS, {}).values():
-        if build.poll() is None:
-            os.killpg(build.pid, signal.SIGTERM)
-            build.wait()
-
 
 class Servers:
     """The servers of a test session, each started when it is first asked for."""
 
-    def __init__(self, builds: "dict[str, subprocess.Popen[str]]", new_folder: Callable[[str], Path]) -> None:
-        self._builds, self._new_folder = builds, new_folder
-        self._binaries: dict[str, str] = {}
+    def __init__(self, new_folder: Callable[[str], Path]) -> None:
+        self._new_folder = new_folder
         self._running: dict[str, Server] = {}
         # The same of all: a JVM keeps those that it began with.
         self._user, self._password = f"test-{secrets.token_hex(4)}", secrets.token_hex(16)
         self._stack = ExitStack()
-
-    def binary(self, program: str) -> str:
-        """Where a program is."""
-        if program not in self._binaries:
-            path, _ = self._builds[program].communicate()
-            if self._builds[program].returncode:
-                pytest.fail(f"{program} was not built: run tools/{program}.sh to see why", pytrace=False)
-            self._binaries[program] = path.strip()
-        return self._binaries[program]
 
     def of(self, make: str) -> Server:
         """The session's server of a make."""
@@ -162,7 +115,7 @@ class Servers:
         log = folder / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [self.binary(how.program), *map(filled, template.split())],
+                [built(how.program, "test"), *map(filled, template.split())],
                 env={"PATH": os.environ["PATH"], **{name: filled(value) for name, value in how.variables.items()}},
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -197,8 +150,8 @@ def wait_until_live(url: str, process: "subprocess.Popen[bytes]", log: Path, tru
 
 
 @pytest.fixture(scope="session")
-def s3_servers(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    servers = Servers(pytestconfig.stash[BUILDS], tmp_path_factory.mktemp)
+def s3_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    servers = Servers(tmp_path_factory.mktemp)
     yield servers
     servers.stop()
 

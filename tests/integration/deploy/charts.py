@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.integration.built import built
+
 ROOT = Path(__file__).parents[3]
 CHARTS = sorted(file.parent.relative_to(ROOT) for file in (ROOT / "helm").glob("*/Chart.yaml"))
 NAMESPACED = [chart for chart in CHARTS if chart.name in ("jupyterhub", "minio", "spark", "training")]
@@ -39,9 +41,7 @@ def succeeded(ended):
 @pytest.fixture(scope="session")
 def tool():
     """Calls a program that tools/charts.sh makes."""
-    place = Path(subprocess.check_output([ROOT / "tools/charts.sh", "--path"], text=True).strip())
-    if not place.is_dir():
-        pytest.fail(f"{place} is missing: run tools/charts.sh, as `make test-deploy` does")
+    place = built("charts", "test-deploy")
 
     def call(name, *arguments, variables=(), **options):
         # Nothing of the user's own helm may have a say, nor get anything.

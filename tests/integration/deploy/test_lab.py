@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.lab import checks, groups, host, machine, model, shell
+from deploy.lab import base, groups, host, machine, model, shell
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root may make hosts"),
-    pytest.mark.timeout(900),  # the base images, made once, take minutes
+    pytest.mark.timeout(900),  # hosts that start while another worker's tests run
 ]
 
 NAME = "itest"
@@ -81,9 +81,12 @@ def left(before):
 
 @pytest.fixture(scope="module")
 def before():
-    checks.programs()  # the first lab of a machine installs them, and `traces` asks some of them
     lab("down")
     places = model.places(NAME)
+    if missing := [release for release in base.SUITES if not base.present(places, release)]:
+        pytest.fail(
+            f"no base image of Debian {', '.join(missing)}: run `make test-deploy`, which makes it", pytrace=False
+        )
     found = traces()
     yield found
     lab("down")

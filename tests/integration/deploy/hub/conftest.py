@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.deploy.hub.browser import Browser
 from tests.integration.deploy.hub.environment import Programs
-from tests.integration.deploy.hub.environment import programs as found_or_made
+from tests.integration.deploy.hub.environment import programs as programs_there
 from tests.integration.deploy.hub.facility import Facility
 from tests.integration.s3_servers import Servers
 from tests.integration.test_minio_provision import Chart
@@ -17,7 +17,10 @@ PASSWORD = "password-of-a-user"
 
 @pytest.fixture(scope="session")
 def programs() -> Programs:
-    return found_or_made()
+    try:
+        return programs_there()
+    except FileNotFoundError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture(scope="session")

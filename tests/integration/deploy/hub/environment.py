@@ -1,4 +1,7 @@
-"""What the hub and its proxy run in, made of their locks; kept in the user's cache by what the locks say."""
+"""What the hub and its proxy run in, made of their locks; kept in the user's cache by what the locks say.
+
+`python -m tests.integration.deploy.hub.environment` makes what is not there.
+"""
 
 import fcntl
 import hashlib
@@ -31,24 +34,34 @@ class Programs:
 
 
 def programs() -> Programs:
-    """What is there, or is made now."""
-    hub = _cached("hub-environment", _REQUIREMENTS, _make_environment)
-    proxy = _cached("hub-proxy", _PROXY, _make_proxy)
+    """What is there.
+
+    Raises:
+        FileNotFoundError: It is not.
+    """
+    hub, proxy = _place("hub-environment", _REQUIREMENTS), _place("hub-proxy", _PROXY)
+    for place in (hub, proxy):
+        if not place.is_dir():
+            raise FileNotFoundError(f"{place} is missing: run `make test-deploy`, which makes it")
     program = proxy / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
     return Programs(hub / "bin" / "python", (_NODE / "bin" / "node", program))
 
 
-def _cached(name: str, locks: list[Path], make: Callable[[Path], None]) -> Path:
+def _place(name: str, locks: list[Path]) -> Path:
     found = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks) + sys.version.encode()).hexdigest()
-    place = _CACHE / f"{name}-{found[:16]}"
+    return _CACHE / f"{name}-{found[:16]}"
+
+
+def _complete(name: str, locks: list[Path], make: Callable[[Path], None]) -> None:
+    place = _place(name, locks)
     _CACHE.mkdir(parents=True, exist_ok=True)
     with (_CACHE / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.is_dir():
+            sys.stderr.write(f"making {place.name}, once\n")
             with tempfile.TemporaryDirectory(dir=_CACHE, prefix=f"{name}-") as work:
                 make(Path(work) / "made")
                 (Path(work) / "made").rename(place)
-    return place
 
 
 def _make_environment(folder: Path) -> None:
@@ -71,3 +84,8 @@ def _make_proxy(folder: Path) -> None:
     options = ["--omit", "dev", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
     cache = ["--cache", _CACHE / "npm"]
     subprocess.run([*npm, "ci", *options, *cache], cwd=folder, check=True, capture_output=True, timeout=240)
+
+
+if __name__ == "__main__":
+    _complete("hub-environment", _REQUIREMENTS, _make_environment)
+    _complete("hub-proxy", _PROXY, _make_proxy)

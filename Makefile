@@ -46,13 +46,16 @@ train: setup ## Ingest ROOT files, train the HLF classifier, evaluate it; result
 simulate: setup ## Simulate EVENTS (1000) events of each class into OUT/events
 	@$(HEPSPARK) simulate --set simulate.output=$(OUT)/events --set simulate.events=$(EVENTS) >/dev/null
 
+.venv/.java-classes: .venv/.ready
+	@.venv/bin/python -m tests.integration.java_classes $@
+
 .PHONY: test
-test: .venv/.deploy ## Run all tests but those of test-deploy and e2e (PYTEST='-k name' for some)
+test: .venv/.deploy .venv/.java-classes ## Run all tests but those of test-deploy and e2e (PYTEST='-k name' for some)
 	@tools/build.sh minio versitygw
 	@.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 .PHONY: test-deploy
-test-deploy: mirror ## Test mirror, lab and charts; as root on Debian
+test-deploy: mirror .venv/.java-classes ## Test mirror, lab and charts; as root on Debian
 	@tools/apt.sh postgresql
 	@tools/build.sh minio versitygw charts
 	@.venv/bin/python -m tests.integration.deploy.hub.environment

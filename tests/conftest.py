@@ -1,6 +1,8 @@
 """Fixtures that every tier may ask for, and the order of the tests."""
 
 import os
+import sys
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -12,14 +14,22 @@ pytest_plugins = [
     "tests.integration.deploy.apiserver",
 ]
 
-# Most tests start a JVM and end it soon: there, compiling quickly beats compiling well.
-os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+# Most tests start a JVM and end it soon: there, compiling quickly beats compiling well, the classes of locked packages
+# need no verification, and what a JVM made of them before is not made again (`make test` keeps it: java_classes).
+CLASSES = Path(sys.prefix, ".java-classes")
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+# A JVM with other JAR files, which cannot use them, would say so on its standard output.
+KEPT = f" '-XX:SharedArchiveFile={CLASSES}' -Xlog:cds*=off" if CLASSES.exists() else ""
+os.environ.setdefault("JAVA_TOOL_OPTIONS", f"{JAVA_OPTIONS}{KEPT}")
 
 # A machine that does something else for a moment is not a failure of the code under test.
 settings.register_profile("hepspark", deadline=None)
 settings.load_profile("hepspark")
 
-LONGEST = ("test_train", "test_bigdl_steps", "test_ingest", "test_line", "test_simulate", "test_ingest_places")
+LONGEST = (
+    "test_train", "test_bigdl_steps", "test_notebooks", "test_ingest", "test_line", "test_simulate", "test_notebook",
+    "test_deploy_lint", "test_ingest_places",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):

@@ -28,7 +28,7 @@ settings.load_profile("hepspark")
 
 LONGEST = (
     "test_train", "test_bigdl_steps", "test_notebooks", "test_ingest", "test_line", "test_simulate", "test_notebook",
-    "test_deploy_lint", "test_ingest_places",
+    "test_deploy_lint", "test_ingest_places", "test_lab", "test_mirror", "test_cluster_train",
 )  # fmt: skip
 
 

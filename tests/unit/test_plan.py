@@ -8,7 +8,7 @@ from hepspark.errors import InputError
 from hepspark.model.bigdl import check_batch, fill_up
 from hepspark.model.network import hlf
 from hepspark.model.scaler import Scaler
-from hepspark.run.plan import Plan, Shard, boundaries, check_same, select, sides
+from hepspark.run.plan import Plan, Shard, check_same, lay_out, position, select, sides
 
 
 def index_of(counts, seed=0):
@@ -32,30 +32,81 @@ def plan(shards=4, **config):
     )
 
 
-@given(st.lists(st.integers(1, 60), min_size=3, max_size=3), st.integers(1, 40))
-def test_every_taken_event_is_in_exactly_one_shard_and_all_but_the_last_are_full(counts, rows):
+def written(chosen, hashes, labels, rows):
+    """Labels and hashes of all events in the order in which shards of so many rows hold them."""
+    layout = lay_out(chosen, rows)
+    shard = layout.shard_of(hashes, labels)
+    kept = []
+    for number in range(layout.shards):
+        own = np.flatnonzero(shard == number)
+        assert 1 <= len(own) <= rows
+        assert len(own) == rows or number == layout.shards - 1
+        kept.append(own[layout.order(number, hashes[own], labels[own])])
+    order = np.concatenate(kept)
+    return labels[order], hashes[order]
+
+
+def deviations(labels, counts):
+    """How many more events of each class the first k of an order hold than their share, for all k; (k, classes)."""
+    held = np.cumsum(np.eye(len(counts))[labels], axis=0)
+    return held - np.arange(1, len(labels) + 1)[:, None] * np.array(counts) / sum(counts)
+
+
+SIZES = st.one_of(
+    st.lists(st.integers(1, 60), min_size=3, max_size=3), st.integers(1, 30).map(lambda n: [n, 2 * n, 10 * n])
+)
+
+
+@given(SIZES, st.integers(1, 40), st.randoms(use_true_random=False))
+def test_every_taken_event_is_in_one_shard_and_every_stretch_has_the_class_mix(counts, rows, random):
     hashes, labels = index_of(counts)
-    selection = select({"train": (hashes, labels)}, BalanceConfig(mode="none"))
-    order = selection.order["train"]
-    np.testing.assert_array_equal(np.sort(hashes), order)
-    shard = np.searchsorted(boundaries(order, rows), order, side="left")
-    sizes = np.bincount(shard)
-    assert sizes.sum() == sum(counts)
-    assert (sizes[:-1] == rows).all()
-    assert 1 <= sizes[-1] <= rows
+    chosen = select({"train": (hashes, labels)}, BalanceConfig(mode="none"))["train"]
+    own, order = written(chosen, hashes, labels, rows)
+    np.testing.assert_array_equal(np.sort(order), np.sort(hashes))
+    beyond = deviations(own, counts)
+    assert np.abs(beyond).max() < 1
+    assert np.ptp(beyond, axis=0).max() < 2
+    # Neither the order in which files are read nor the size of a shard has a say.
+    shuffled = list(range(len(labels)))
+    random.shuffle(shuffled)
+    np.testing.assert_array_equal(written(chosen, hashes[shuffled], labels[shuffled], rows)[1], order)
+    np.testing.assert_array_equal(written(chosen, hashes, labels, len(labels))[1], order)
+
+
+@pytest.mark.parametrize("balance", [{"mode": "smallest"}, {"mode": "none"}, {"mode": "none", "max_per_class": 300}])
+def test_batches_of_classes_of_which_one_is_rare(balance):
+    hashes, labels = index_of([100, 200, 1000])
+    chosen = select({"train": (hashes, labels)}, BalanceConfig(**balance))["train"]
+    own, _ = written(chosen, hashes, labels, 64)
+    share = np.array([len(taken) for taken in chosen]) / len(own)
+    for first in range(0, len(own), 16):
+        batch = own[first : first + 16]
+        assert np.abs(np.bincount(batch, minlength=3) - len(batch) * share).max() < 2
+
+
+def test_equal_classes_alternate():
+    assert sorted((position(label, rank, (4, 4, 4)), label) for label in range(3) for rank in range(4)) == [
+        (place, place % 3) for place in range(12)
+    ]
+
+
+def test_single_events_among_very_many_are_in_the_middle():
+    sizes = (1, 1, 2**30 - 2)
+    assert [position(label, 0, sizes) for label in range(3)] == [2**29 - 1, 2**29, 0]
+    assert position(2, np.array([sizes[2] - 1]), sizes).tolist() == [2**30 - 1]  # no overflow
 
 
 def test_balancing_takes_the_smallest_hashes_of_each_class():
     hashes, labels = index_of([50, 20, 30])
-    selection = select({"train": (hashes, labels)}, BalanceConfig())
-    assert selection.counts["train"] == {"qcd": 20, "ttbar": 20, "wjets": 20}
-    own = np.sort(hashes[labels == 0])
-    assert selection.limits["train"][0] == own[19]
+    chosen = select({"train": (hashes, labels)}, BalanceConfig())["train"]
+    for label in range(3):
+        np.testing.assert_array_equal(chosen[label], np.sort(hashes[labels == label])[:20])
+    assert np.bincount(lay_out(chosen, 7).shard_of(hashes, labels) + 1).tolist() == [40, *[7] * 8, 4]
 
 
 def test_the_bound_on_a_class():
-    selection = select({"train": index_of([50, 20, 30])}, BalanceConfig(mode="none", max_per_class=25))
-    assert selection.counts["train"] == {"qcd": 25, "ttbar": 20, "wjets": 25}
+    chosen = select({"train": index_of([50, 20, 30])}, BalanceConfig(mode="none", max_per_class=25))
+    assert [len(own) for own in chosen["train"]] == [25, 20, 25]
 
 
 def test_a_class_without_events_is_refused():

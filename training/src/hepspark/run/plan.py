@@ -1,9 +1,12 @@
 """The run plan: what is trained on what, in which order. Frozen when a run starts; everything follows from it."""
 
 import json
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial, reduce
+from operator import add
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +22,14 @@ from hepspark.schema import CLASSES
 from hepspark.storage import join, store_for
 
 Hashes = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.int8]
+Rank = TypeVar("Rank", int, npt.NDArray[np.int64])
 
 PLAN = "plan.json"
 
 
 class Shard(Section):
-    """A slice of the training or validation events, in the order of their hashes."""
+    """A slice of the training or validation events, in an order whose every stretch has their class mix."""
 
     path: str
     """Below the run directory."""
@@ -79,14 +84,40 @@ class Plan(Section):
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Which events a run takes: up to a hash per class, on each side."""
+class Layout:
+    """Which events of one side a run takes, in which order, and in which shard each of them is."""
 
-    limits: dict[str, dict[int, int]]
-    """Side to label to the largest hash that is taken; a class that is not there takes none."""
-    order: dict[str, Hashes]
-    """Side to the hashes of all its events, ascending."""
-    counts: dict[str, dict[str, int]]
+    sizes: tuple[int, ...]
+    """By label: how many events are taken."""
+    largest: tuple[int, ...]
+    """By label: the largest hash that is taken."""
+    first: npt.NDArray[np.int64]
+    """Shape (shards, classes): how many events of each class lie in the shards before."""
+    starts: tuple[Hashes, ...]
+    """By label: for each shard but the first, the smallest hash of the events in it or after it. Shards after the last
+    event of the class have none."""
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return len(self.first)
+
+    def shard_of(self, hashes: Hashes, labels: Labels) -> npt.NDArray[np.int64]:
+        """The shard of each event, -1 where it is not taken; all arrays have the shape (n,)."""
+        found = np.full(len(hashes), -1, np.int64)
+        for label, (largest, starts) in enumerate(zip(self.largest, self.starts, strict=True)):
+            own = (labels == label) & (hashes <= largest)
+            found[own] = np.searchsorted(starts, hashes[own], side="right")
+        return found
+
+    def order(self, shard: int, hashes: Hashes, labels: Labels) -> npt.NDArray[np.int64]:
+        """The indices that bring all events of a shard into the run's order; all arrays have the shape (n,)."""
+        by_class = np.lexsort((hashes, labels))
+        counts = np.bincount(labels, minlength=len(self.sizes))
+        ranks = [first + np.arange(count) for first, count in zip(self.first[shard], counts, strict=True)]
+        places = [position(label, own, self.sizes) for label, own in enumerate(ranks)]
+        order: npt.NDArray[np.int64] = by_class[np.argsort(np.concatenate(places))]
+        return order
 
 
 def sides(is_train: npt.NDArray[np.bool_], split_hash: Hashes, held_out: float) -> dict[str, npt.NDArray[np.bool_]]:
@@ -104,41 +135,77 @@ def sides(is_train: npt.NDArray[np.bool_], split_hash: Hashes, held_out: float) 
     return {"train": is_train & ~validation, "validation": validation}
 
 
-def select(index: dict[str, tuple[Hashes, npt.NDArray[np.int8]]], balance: BalanceConfig) -> Selection:
+def select(index: dict[str, tuple[Hashes, Labels]], balance: BalanceConfig) -> dict[str, tuple[Hashes, ...]]:
     """Choose the events of a run: of each class those with the smallest hashes.
 
     Args:
         index: Side to the hashes and labels of its events.
         balance: How many of each class.
 
+    Returns:
+        Side to the hashes that are taken, by label, ascending.
+
     Raises:
         InputError: a class has no event on a side, or two events have the same identity.
     """
-    limits: dict[str, dict[int, int]] = {}
-    order: dict[str, Hashes] = {}
-    counts: dict[str, dict[str, int]] = {}
+    chosen: dict[str, tuple[Hashes, ...]] = {}
     for side, (hashes, labels) in index.items():
-        of_class = {label: np.sort(hashes[labels == label]) for label in range(len(CLASSES))}
-        empty = [CLASSES[label] for label, own in of_class.items() if not len(own)]
+        of_class = [np.sort(hashes[labels == label]) for label in range(len(CLASSES))]
+        empty = [name for name, own in zip(CLASSES, of_class, strict=True) if not len(own)]
         if empty:
             raise InputError(f"train.input: no {side} events of class {', '.join(empty)}; add data of this class")
-        take = {label: len(own) for label, own in of_class.items()}
-        if balance.mode == "smallest":
-            take = dict.fromkeys(take, min(take.values()))
-        if balance.max_per_class:
-            take = {label: min(number, balance.max_per_class) for label, number in take.items()}
-        chosen = {label: own[: take[label]] for label, own in of_class.items()}
-        limits[side] = {label: int(own[-1]) for label, own in chosen.items()}
-        order[side] = np.sort(np.concatenate(list(chosen.values())))
-        if (np.diff(order[side]) == 0).any():
+        most = min(map(len, of_class)) if balance.mode == "smallest" else len(hashes)
+        chosen[side] = tuple(own[: min(most, balance.max_per_class or most)] for own in of_class)
+        if (np.diff(np.sort(np.concatenate(chosen[side]))) == 0).any():
             raise InputError("train.input: the same events are in it twice; list each data set once")
-        counts[side] = {CLASSES[label]: len(own) for label, own in chosen.items()}
-    return Selection(limits, order, counts)
+    return chosen
 
 
-def boundaries(order: Hashes, rows: int) -> Hashes:
-    """The largest hash of each shard but the last, where shards hold `rows` events each."""
-    return order[rows - 1 : len(order) - 1 : rows]
+def position(label: int, rank: Rank, sizes: Sequence[int]) -> Rank:
+    """Where an event stands in an order whose every stretch has the class mix of the whole.
+
+    Event r of the n of its class stands after the share (r + 1/2) / n of the whole; where classes meet, the lower
+    label comes first. That is the order of Sainte-Laguë, by which parliaments deal out seats. The first k events hold
+    each class in its proportion to less than one event, any other stretch to less than two. It is reckoned in whole
+    numbers, so that every machine finds the same.
+
+    Args:
+        label: Class of the event.
+        rank: Its rank among all of its class, from 0; or those of many events of this class.
+        sizes: By label: how many events there are, at most 2³⁰.
+
+    Returns:
+        The position from 0.
+    """
+    share = 2 * rank + 1  # in units of 1 / (2 sizes[label])
+    # Of each class: how many events have a smaller share, or the same and a lower label.
+    before = [((share * size - (other >= label)) // sizes[label] + 1) // 2 for other, size in enumerate(sizes)]
+    return reduce(add, before)
+
+
+def lay_out(chosen: Sequence[Hashes], rows: int) -> Layout:
+    """Divide the events of one side into shards of `rows` events each; the last one holds what is left.
+
+    Args:
+        chosen: By label: the hashes of the events, ascending.
+        rows: Events in a shard.
+    """
+    sizes = tuple(map(len, chosen))
+    first = np.array(
+        [
+            [
+                bisect_left(range(size), begin, key=partial(position, label, sizes=sizes))
+                for label, size in enumerate(sizes)
+            ]
+            for begin in range(0, sum(sizes), rows)
+        ]
+    )
+    return Layout(
+        sizes=sizes,
+        largest=tuple(int(own[-1]) for own in chosen),
+        first=first,
+        starts=tuple(own[ranks[ranks < len(own)]] for own, ranks in zip(chosen, first[1:].T, strict=True)),
+    )
 
 
 def load_plan(run: str, storage: StorageConfig) -> Plan | None:

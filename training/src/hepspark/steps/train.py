@@ -23,6 +23,7 @@ from hepspark.model.optimizer import fresh
 from hepspark.progress import Tracker, say, track
 from hepspark.run import commits, plan, shards
 from hepspark.run.plan import Plan, PlannedSource
+from hepspark.schema import CLASSES
 from hepspark.session import spark_session
 from hepspark.sources import Role, Source, check_distinct, open_source
 from hepspark.spark import run_tasks
@@ -153,9 +154,9 @@ def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: S
     sources = _sources(train, storage)
     chunks = [chunk for source in sources if source.role != "test" for chunk in source.chunks]
     index = shards.index(context, chunks, train.validation_fraction, storage)
-    selection = plan.select(index, train.balance)
+    chosen = plan.select(index, train.balance)
     rows = train.batch * train.batches_per_step
-    written = shards.write_shards(context, chunks, selection, train.validation_fraction, rows, output, storage)
+    written = shards.write_shards(context, chunks, chosen, train.validation_fraction, rows, output, storage)
     training = written["train"]
     frozen = Plan(
         config=train,
@@ -166,7 +167,7 @@ def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: S
             [entry.mean for entry in training],
             [entry.squares for entry in training],
         ),
-        counts=selection.counts,
+        counts={side: dict(zip(CLASSES, map(len, own), strict=True)) for side, own in chosen.items()},
         shards=tuple(entry.shard for entry in training),
         validation=tuple(entry.shard for entry in written["validation"]),
         versions=versions(),

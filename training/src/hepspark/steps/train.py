@@ -16,7 +16,7 @@ from hepspark import dataset
 from hepspark.config import Config, SparkConfig, StorageConfig, TrainConfig, given
 from hepspark.errors import HepsparkError, RunError, first_line, told_by_executor
 from hepspark.model import artefact, scaler
-from hepspark.model.bigdl import Trainer, check_batch, check_parallelism
+from hepspark.model.bigdl import Trainer, check_batch, check_parallelism, mean_loss
 from hepspark.model.inference import accuracy, cross_entropy, log_probabilities
 from hepspark.model.network import NETWORKS, Floats, initial_weights
 from hepspark.model.optimizer import fresh
@@ -255,7 +255,7 @@ def _step(
     shard = frozen.shard_of(index)
     started = time.monotonic()
     try:
-        state, loss = trainer.step(index, shard)
+        state, losses = trainer.step(index, shard)
     except Exception as error:
         told = error if isinstance(error, HepsparkError) else told_by_executor(error)
         if told:
@@ -271,7 +271,7 @@ def _step(
         "epoch": index // frozen.steps_per_epoch + 1,
         "shard": shard,
         "events": rows,
-        "loss": loss,
+        "loss": mean_loss(losses, frozen.config.batch, rows),
         "learning_rate": frozen.rates[index],
         "seconds": round(seconds, 4),
         "events_per_second": round(rows / seconds, 1),

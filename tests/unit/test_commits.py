@@ -1,3 +1,4 @@
+import json
 import threading
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ from hepspark.config import StorageConfig
 from hepspark.errors import InputError
 from hepspark.model.optimizer import AdamState
 from hepspark.run import commits
+from hepspark.schema import COMMIT_SCHEMA
 
 STORAGE = StorageConfig()
 
@@ -87,4 +89,25 @@ def test_a_damaged_commit_is_named(tmp_path):
     path = tmp_path / "commits" / "00000001.npz"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"00000001\.npz.*delete it"):
+        commits.newest(run, STORAGE)
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (None, r"schema version 0.*an older hepspark made it; choose another train\.output"),
+        (COMMIT_SCHEMA + 1, r"schema version 2.*a newer hepspark made it; use that one"),
+    ],
+)
+def test_a_commit_of_another_hepspark_is_refused(tmp_path, found, message):
+    run = str(tmp_path)
+    commits.write(run, commit(1, commits.take_generation(run, STORAGE)), STORAGE)
+    path = tmp_path / "commits" / "00000001.npz"
+    with np.load(path) as content:
+        arrays = dict(content)
+    meta = json.loads(arrays["meta"].tobytes())
+    del meta["schema_version"]
+    meta |= {} if found is None else {"schema_version": found, "unknown": True}
+    np.savez(path, **arrays | {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)})
+    with pytest.raises(InputError, match=rf"00000001\.npz: the commit has {message}"):
         commits.newest(run, STORAGE)

@@ -18,8 +18,9 @@ from hepspark.errors import InputError
 from hepspark.model.network import Network
 from hepspark.model.optimizer import learning_rates
 from hepspark.model.scaler import Scaler
-from hepspark.schema import CLASSES
+from hepspark.schema import CLASSES, PLAN_SCHEMA
 from hepspark.storage import join, store_for
+from hepspark.versions import check_schema
 
 Hashes = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.int8]
@@ -50,7 +51,11 @@ class PlannedSource(Section):
 class Plan(Section):
     """A frozen run."""
 
+    schema_version: int = PLAN_SCHEMA
     config: TrainConfig
+    """What the run goes by: the keys that were given, and the defaults of then for the others."""
+    given: tuple[str, ...]
+    """Keys of the configuration's section `train` that were given, as `schedule.rate`."""
     sources: tuple[PlannedSource, ...]
     network: Network
     scaler: Scaler
@@ -212,32 +217,56 @@ def load_plan(run: str, storage: StorageConfig) -> Plan | None:
     """The plan of a run directory, or None where there is none yet.
 
     Raises:
-        InputError: it is not readable.
+        InputError: it is not readable, or is of another schema version.
     """
     url = join(run, PLAN)
     store = store_for(url, storage)
     if not store.exists(url):
         return None
     try:
-        return Plan.model_validate_json(store.read(url))
+        content = {"schema_version": 0} | json.loads(store.read(url))
+        check_schema(url, "plan", content, PLAN_SCHEMA, "choose another train.output")
+        return Plan.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{url}: not the plan of a run of this hepspark; choose another train.output") from error
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{url}: not the plan of a run of this hepspark ({place}: {first['msg']}); choose another train.output"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{url}: not the plan of a run of hepspark ({error}); choose another train.output") from error
 
 
-def check_same(run: str, plan: Plan, config: TrainConfig) -> None:
-    """Refuse to continue a run under another configuration.
+def given_keys(config: TrainConfig) -> tuple[str, ...]:
+    """The keys that were given, without the output, which may move."""
+    return tuple(_flat(config.model_dump(mode="json", exclude_unset=True, exclude={"output"})))
+
+
+def check_same(run: str, plan: Plan, asked: TrainConfig) -> str:
+    """Refuse to continue a run under another configuration. A default that has changed makes no other configuration.
+
+    Returns:
+        What the run was planned with, for people.
 
     Raises:
         InputError: with the keys that differ.
     """
-    planned, asked = (_flat(json.loads(c.model_dump_json(exclude={"output"}))) for c in (plan.config, config))
+    planned, now = (_flat(config.model_dump(mode="json", exclude={"output"})) for config in (plan.config, asked))
+    differing = [key for key in planned if planned[key] != now[key]]
+    given = given_keys(asked)
     changed = [
-        f"train.{key} is {asked.get(key)}, was {planned.get(key)}" for key in planned if planned[key] != asked.get(key)
-    ]
+        f"train.{key} is {now[key]}, was {planned[key]}" if key in given
+        else f"train.{key} is not given and thus {now[key]}, was given as {planned[key]}"
+        for key in differing if key in given or key in plan.given
+    ]  # fmt: skip
     if changed:
         raise InputError(
-            f"{run}: holds a run with another configuration ({'; '.join(changed)}); choose another train.output"
+            f"{run}: holds a run with another configuration ({'; '.join(changed)}); give the same, or choose another "
+            "train.output"
         )
+    made_with = ", ".join(f"train.{key}={planned[key]}" for key in plan.given)
+    kept = "".join(f"; train.{key} stays {planned[key]}, the default now is {now[key]}" for key in differing)
+    return f"{run}: planned by hepspark {plan.versions.get('hepspark', '(unknown)')} with {made_with}{kept}"
 
 
 def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

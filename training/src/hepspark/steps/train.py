@@ -57,9 +57,10 @@ def check(config: Config, made: Collection[str] = ()) -> None:
             return
     else:
         refuse_strangers(output, storage, "train.output", ["shards/*/*.parquet"])
-    parallelism = _parallelism(_fitting(config.spark, train.batch))
+    batch = planned.config.batch if planned else train.batch
+    parallelism = _parallelism(_fitting(config.spark, batch))
     if parallelism:
-        check_batch(train.batch, *parallelism)
+        check_batch(batch, *parallelism)
     if not planned:
         _sources(train, storage, made)
     check_conditional_writes(output, storage)
@@ -103,13 +104,13 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
         done = finished(config)  # an earlier driver may have finished it meanwhile
     planned = plan.load_plan(output, config.storage)
     if planned:
-        plan.check_same(output, planned, train)
+        say(plan.check_same(output, planned, train))
         _tell_of_changes(output, planned, config.storage)
     if done:
         say(f"{output}: this run is complete")
         return done
     with spark_session(fitting(config), supervision, bigdl=True) as context:
-        check_parallelism(train.batch)
+        check_parallelism((planned.config if planned else train).batch)
         planned = planned or _freeze(context, output, train, config.storage)
         commit = _train(context, output, planned, config.storage, supervision)
     return _save(join(output, "model"), planned, commit, config.storage)
@@ -131,7 +132,9 @@ def _tell_of_changes(output: str, planned: Plan, storage: StorageConfig) -> None
 
 def fitting(config: Config) -> Config:
     """The configuration with a Spark that can share a batch evenly."""
-    return config.model_copy(update={"spark": _fitting(config.spark, config.train.batch)})
+    planned = plan.load_plan(given(config.train.output, "train.output"), config.storage)
+    batch = (planned.config if planned else config.train).batch
+    return config.model_copy(update={"spark": _fitting(config.spark, batch)})
 
 
 def _fitting(config: SparkConfig, batch: int) -> SparkConfig:
@@ -160,6 +163,7 @@ def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: S
     training = written["train"]
     frozen = Plan(
         config=train,
+        given=plan.given_keys(train),
         sources=tuple(PlannedSource(url=s.url, role=s.role, fingerprint=s.fingerprint, files=s.files) for s in sources),
         network=NETWORKS[train.network](train.hidden),
         scaler=scaler.fit(

@@ -92,22 +92,34 @@ def test_a_damaged_commit_is_named(tmp_path):
         commits.newest(run, STORAGE)
 
 
-@pytest.mark.parametrize(
-    ("found", "message"),
-    [
-        (None, r"schema version 0.*an older hepspark made it; choose another train\.output"),
-        (COMMIT_SCHEMA + 1, r"schema version 2.*a newer hepspark made it; use that one"),
-    ],
-)
-def test_a_commit_of_another_hepspark_is_refused(tmp_path, found, message):
-    run = str(tmp_path)
+def altered(folder, change):
+    """A run whose newest commit tells of itself what `change` makes of it."""
+    run = str(folder)
     commits.write(run, commit(1, commits.take_generation(run, STORAGE)), STORAGE)
-    path = tmp_path / "commits" / "00000001.npz"
+    path = folder / "commits" / "00000001.npz"
     with np.load(path) as content:
         arrays = dict(content)
-    meta = json.loads(arrays["meta"].tobytes())
-    del meta["schema_version"]
-    meta |= {} if found is None else {"schema_version": found, "unknown": True}
+    meta = change(json.loads(arrays["meta"].tobytes()))
     np.savez(path, **arrays | {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)})
-    with pytest.raises(InputError, match=rf"00000001\.npz: the commit has {message}"):
-        commits.newest(run, STORAGE)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda meta: {key: value for key, value in meta.items() if key != "schema_version"},
+            r"the commit has schema version 0.*an older hepspark made it; choose another train\.output",
+        ),
+        (
+            lambda meta: meta | {"schema_version": COMMIT_SCHEMA + 1, "unknown": True},
+            r"the commit has schema version 2.*a newer hepspark made it; use that one",
+        ),
+        (lambda meta: meta | {"unknown": True}, r"not a commit of this hepspark .*'unknown'.*; delete it"),
+        (lambda _: [], "not a commit of this hepspark .*; delete it"),
+        (lambda _: {"schema_version": COMMIT_SCHEMA}, r"not a commit of this hepspark \('updates'\); delete it"),
+    ],
+)
+def test_what_is_no_commit_of_this_hepspark_is_refused(tmp_path, change, message):
+    with pytest.raises(InputError, match=rf"00000001\.npz: {message}"):
+        commits.newest(altered(tmp_path, change), STORAGE)

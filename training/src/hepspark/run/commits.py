@@ -87,18 +87,18 @@ def newest(run: str, storage: StorageConfig) -> Commit | None:
             arrays = {name: content[name] for name in _ARRAYS}
             meta = {"schema_version": 0} | json.loads(content["meta"].tobytes())
         check_schema(url, "commit", meta, COMMIT_SCHEMA, "choose another train.output")
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        del meta["schema_version"]
+        return Commit(
+            state=AdamState(arrays["weights"], arrays["first_moment"], arrays["second_moment"], meta.pop("updates")),
+            best_weights=arrays["best_weights"],
+            steps=tuple(meta.pop("steps")),
+            epochs=tuple(meta.pop("epochs")),
+            **meta,
+        )
+    except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{url}: not a commit of this hepspark ({error}); delete it to go on from the one before"
         ) from error
-    del meta["schema_version"]
-    return Commit(
-        state=AdamState(arrays["weights"], arrays["first_moment"], arrays["second_moment"], meta.pop("updates")),
-        best_weights=arrays["best_weights"],
-        steps=tuple(meta.pop("steps")),
-        epochs=tuple(meta.pop("epochs")),
-        **meta,
-    )
 
 
 def write(run: str, commit: Commit, storage: StorageConfig) -> None:

@@ -20,9 +20,10 @@ def gradient(layers, features, targets):
         out = activations[-1] @ layers[2 * k].T + layers[2 * k + 1]
         activations.append(np.maximum(out, 0) if k < depth - 1 else out)
     logits = activations[-1]
-    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probability = exponent / exponent.sum(axis=1, keepdims=True)
-    loss = -(targets * np.log(probability)).sum() / len(features)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    loss = -(targets * log_p).sum() / len(features)
+    probability = np.exp(log_p)
     delta = (probability * targets.sum(axis=1, keepdims=True) - targets) / len(features)
     parts = []
     for k in reversed(range(depth)):

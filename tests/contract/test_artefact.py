@@ -10,7 +10,7 @@ from hepspark.model import artefact
 from hepspark.model.inference import predict
 from hepspark.model.network import hlf, initial_weights
 from hepspark.model.scaler import Scaler
-from hepspark.schema import CLASSES, HLF
+from hepspark.schema import CLASSES, HLF, MODEL_SCHEMA
 
 STORAGE = StorageConfig()
 
@@ -76,10 +76,17 @@ def test_a_missing_or_altered_file_is_named(model, tmp_path, name):
         artefact.load(model.url, STORAGE)
 
 
-def test_another_schema_version_is_refused(model, tmp_path):
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (MODEL_SCHEMA + 1, "a newer hepspark made it; use that one"),
+        (MODEL_SCHEMA - 1, "an older hepspark made it; train it again, or use the hepspark that made it"),
+    ],
+)
+def test_another_schema_version_is_refused(model, tmp_path, found, message):
     path = tmp_path / "run" / "model" / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
-    with pytest.raises(InputError, match="schema version 99, this hepspark reads 1"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": found}))
+    with pytest.raises(InputError, match=f"the model has schema version {found}, .* version {MODEL_SCHEMA}: {message}"):
         artefact.load(model.url, STORAGE)
 
 

@@ -136,10 +136,17 @@ def test_two_runs_cannot_both_commit(tmp_path):
         dataset.commit(url, 1, manifest(config={"other": True}), STORAGE)
 
 
-def test_another_schema_version_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (DATASET_SCHEMA + 1, "a newer hepspark made it; use that one"),
+        (DATASET_SCHEMA - 1, "an older hepspark made it; ingest its files again into another folder, or use"),
+    ],
+)
+def test_another_schema_version_is_refused(tmp_path, found, message):
     url = str(tmp_path / "out")
-    dataset.commit(url, 1, manifest(schema_version=DATASET_SCHEMA + 1), STORAGE)
-    with pytest.raises(InputError, match=f"schema version {DATASET_SCHEMA + 1}.*ingest it again"):
+    dataset.commit(url, 1, manifest(schema_version=found), STORAGE)
+    with pytest.raises(InputError, match=f"schema version {found}, .* version {DATASET_SCHEMA}: {message}"):
         dataset.load(url, STORAGE)
 
 

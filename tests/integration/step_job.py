@@ -19,21 +19,27 @@ from hepspark.model.bigdl import Trainer
 from hepspark.model.jvm import java, places
 from hepspark.model.network import hlf, initial_weights
 from hepspark.model.optimizer import AdamState, fresh, learning_rates
+from hepspark.run.plan import lay_out
 from hepspark.spark import spark_context
 
 BATCH = 96
 ROWS = (4 * BATCH, 4 * BATCH, 2 * BATCH + 17)
 """Events of each shard: the last one ends in a batch that is short."""
 STEPS = 12
+NAMES = ("weights", "first_moment", "second_moment", "updates")
 NETWORK = hlf()
 
 
 def shard(number):
-    """Scaled features and labels that a linear rule gives, with noise."""
+    """Scaled features and labels that a linear rule gives, with noise; classes of about 1:2:10, in a run's order."""
     generator = np.random.default_rng(number)
     features = generator.normal(size=(ROWS[number], NETWORK.inputs)).astype(np.float32)
     rule = np.random.default_rng(99).normal(size=(NETWORK.inputs, 3))
-    return features, (features @ rule + generator.gumbel(size=(ROWS[number], 3))).argmax(axis=1).astype(np.int8)
+    scores = features @ rule + 2 * np.log([1, 2, 10]) + generator.gumbel(size=(ROWS[number], 3))
+    labels, hashes = scores.argmax(axis=1).astype(np.int8), generator.permutation(ROWS[number])
+    layout = lay_out([np.sort(hashes[labels == label]) for label in range(3)], ROWS[number])
+    order = layout.order(0, hashes, labels)
+    return features[order], labels[order]
 
 
 def rates():
@@ -44,28 +50,36 @@ def start():
     return fresh(initial_weights(NETWORK, 1))
 
 
-def save(path, states):
-    np.savez(
-        path,
-        **{
-            f"{name}{number}": getattr(state, name)
-            for number, state in enumerate(states)
-            for name in ("weights", "first_moment", "second_moment", "updates")
-        },
-    )
+def save(path, steps, held):
+    """Write the state and the losses after each step, and what partitions hold of the last shard, if it is there."""
+    arrays = {} if held is None else {"held": held}
+    for number, (state, losses) in enumerate(steps):
+        arrays[f"losses{number}"] = losses
+        for name in NAMES:
+            arrays[f"{name}{number}"] = getattr(state, name)
+    np.savez(path, **arrays)
 
 
 def read(path):
+    """State and losses after each step."""
     with np.load(path) as content:
         return [
-            AdamState(
-                content[f"weights{n}"],
-                content[f"first_moment{n}"],
-                content[f"second_moment{n}"],
-                int(content[f"updates{n}"]),
-            )
-            for n in range(len(content.files) // 4)
+            (AdamState(*(content[f"{name}{n}"] for name in NAMES)), content[f"losses{n}"])
+            for n in range(sum(name.startswith("losses") for name in content.files))
         ]
+
+
+def read_held(path):
+    """Features and targets of the last shard in each partition, shape (partitions, rows, 17)."""
+    with np.load(path) as content:
+        return content["held"]
+
+
+def held(context, data):
+    """What BigDL takes its batches from: the rows of a FeatureSet, partition by partition."""
+    text = java(context).java.util.Arrays.toString
+    partitions = data.value.originRDD().collect()
+    return [[json.loads(text(part.apply(row).getData())) for row in range(part.length())] for part in partitions]
 
 
 def swapped(context, anchor):
@@ -91,18 +105,19 @@ def swapped(context, anchor):
 
 
 def steps(context, first, count, source, fault):
-    """States after each of some steps, from the last state in a file or from the start."""
-    state = read(source)[-1] if source else start()
+    """State and losses after each of some steps, from the last state in a file or from the start; see `save`."""
+    state = read(source)[-1][0] if source else start()
     trainer = Trainer(context, NETWORK, state, rates(), BATCH, shard)
-    states = []
+    done = []
     for index in range(first, first + count):
         if fault and index == first + 1:
             trainer._anchor = swapped(context, trainer._anchor)
             with pytest.raises(RunError, match=f"shard {index % len(ROWS)} lies on executors"):
                 trainer.step(index, index % len(ROWS))
             trainer._check_placement = lambda *_: None
-        states.append(trainer.step(index, index % len(ROWS))[0])
-    return states
+        done.append(trainer.step(index, index % len(ROWS)))
+    last = len(ROWS) - 1
+    return done, held(context, trainer._shards[last]) if last in trainer._shards and not fault else None
 
 
 def main(master, jobs):
@@ -112,7 +127,7 @@ def main(master, jobs):
         config = SparkConfig(master=master, conf={} if master.startswith("local") else conf, driver_memory="1g")
         with spark_context(config, bigdl=True) as context:
             for job in same:
-                save(job["target"], steps(context, job["first"], job["count"], job["source"], job["fault"]))
+                save(job["target"], *steps(context, job["first"], job["count"], job["source"], job["fault"]))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ from hepspark.config import StorageConfig, load
 from hepspark.errors import InputError
 from hepspark.model import artefact
 from hepspark.run.plan import load_plan
+from hepspark.session import spark_session
 from hepspark.steps import train
+from hepspark.supervision import UNSUPERVISED
 
 STORAGE = StorageConfig()
 EPOCHS = 3
@@ -97,10 +99,16 @@ def check_accounting(output):
         own = [record for record in steps if record["epoch"] == epoch]
         assert sorted(record["shard"] for record in own) == list(range(len(plan.shards)))
         assert sum(record["events"] for record in own) == events
-    hashes = np.concatenate([pq.read_table(output / s.path)["event_hash"].to_numpy() for s in plan.shards])
-    assert len(np.unique(hashes)) == events
-    assert (np.diff(hashes) > 0).all()
+    check_order([pq.read_table(output / shard.path) for shard in plan.shards])
     return events
+
+
+def check_order(shards):
+    """Each event is there once, and any stretch of them, such as a batch, holds the classes in their proportion."""
+    hashes, labels = (np.concatenate([shard[name].to_numpy() for shard in shards]) for name in ("event_hash", "label"))
+    assert len(np.unique(hashes)) == len(hashes)
+    one_hot = np.eye(3)[labels]
+    assert np.ptp(np.cumsum(one_hot - one_hot.mean(axis=0), axis=0), axis=0).max() < 2
 
 
 def test_every_event_counts_once_per_epoch(finished):
@@ -108,6 +116,47 @@ def test_every_event_counts_once_per_epoch(finished):
     assert summary["events_applied"] == EPOCHS * check_accounting(output)
     assert summary["validation_accuracy"] > 0.5  # three classes: guessing gives 0.33
     assert artefact.load(summary["model"], STORAGE).summary == summary
+
+
+def test_the_loss_of_steps_lies_between_the_losses_before_and_after_their_epoch(finished):
+    records = [json.loads(line) for line in (finished[0] / "metrics.jsonl").read_text().splitlines()]
+    after = [record["loss"] for record in records if "shard" not in record]
+    for epoch in range(2, EPOCHS + 1):
+        own = [(step["loss"], step["events"]) for step in records if step["epoch"] == epoch and "shard" in step]
+        losses, events = zip(*own, strict=True)
+        assert after[epoch - 1] < np.average(losses, weights=events) < after[epoch - 2]
+
+
+@pytest.fixture(scope="module")
+def local_spark():
+    with spark_session(load(None, ["spark.master=local[2]", "spark.driver_memory=1g"]), UNSUPERVISED) as context:
+        yield context
+
+
+@pytest.mark.parametrize(
+    ("balance", "counts"),
+    [
+        ("balance.mode=smallest", [1, 1, 1]),
+        ("balance.mode=none", [1, 2, 10]),
+        ("balance={mode: none, max_per_class: 130}", None),
+    ],
+)
+def test_shards_and_batches_of_uneven_classes_have_their_mix(local_spark, uneven, tmp_path, balance, counts):
+    config = load(None, settings(uneven, tmp_path, f"train.{balance}", "train.batch=48", "train.batches_per_step=2"))
+    plan = train._freeze(local_spark, str(tmp_path), config.train, STORAGE)
+    of_classes = np.array(list(plan.counts["train"].values()))
+    assert of_classes.sum() == sum(shard.rows for shard in plan.shards)
+    if counts:
+        np.testing.assert_allclose(of_classes / of_classes[0], counts, rtol=0.25)
+    else:
+        assert of_classes.max() == 130 > of_classes.min()
+    tables = [pq.read_table(tmp_path / shard.path) for shard in plan.shards]
+    check_order(tables)
+    for table in tables:
+        labels = table["label"].to_numpy()
+        for batch in (labels[first : first + 48] for first in range(0, len(labels), 48)):
+            expected = len(batch) * of_classes / of_classes.sum()
+            assert np.abs(np.bincount(batch, minlength=3) - expected).max() < 2
 
 
 def test_a_run_goes_on_after_interrupts_and_loses_nothing(finished, published, tmp_path, capfd):
@@ -139,16 +188,22 @@ def test_a_finished_run_stays_finished(finished, published):
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()} == before
 
 
-def test_what_a_driver_that_ended_too_early_did_not_write_is_written(finished, published, tmp_path):
-    """Its commit is there, but neither the metrics of its last epoch nor the model."""
+def test_what_a_driver_that_ended_too_early_did_not_write_is_written(finished, published, tmp_path, capfd):
+    """Its commit is there, but neither the metrics of its last epoch nor the model; a default was another then."""
     output = shutil.copytree(finished[0], tmp_path / "run")
+    frozen = json.loads((output / "plan.json").read_text())
+    frozen["config"]["early_stopping_epochs"] = 7
+    (output / "plan.json").write_text(json.dumps(frozen))
     shutil.rmtree(output / "model")
     metrics = output / "metrics.jsonl"
     lines = metrics.read_text().splitlines(keepends=True)
     metrics.write_text("".join(line for line in lines if json.loads(line)["epoch"] < EPOCHS))
     train.run(load(None, settings(published, output)))
     assert metrics.read_text() == "".join(lines)
-    assert (output / "model" / "manifest.json").exists()
+    assert artefact.load(f"{output}/model", STORAGE).config["early_stopping_epochs"] == 7
+    told = capfd.readouterr().err
+    assert "train.batch=96" in told
+    assert "train.early_stopping_epochs stays 7, the default now is 8" in told
 
 
 def test_a_shard_that_was_altered_is_named(finished, published, tmp_path):

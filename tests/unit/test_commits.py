@@ -1,3 +1,4 @@
+import json
 import threading
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ from hepspark.config import StorageConfig
 from hepspark.errors import InputError
 from hepspark.model.optimizer import AdamState
 from hepspark.run import commits
+from hepspark.schema import COMMIT_SCHEMA
 
 STORAGE = StorageConfig()
 
@@ -88,3 +90,36 @@ def test_a_damaged_commit_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"00000001\.npz.*delete it"):
         commits.newest(run, STORAGE)
+
+
+def altered(folder, change):
+    """A run whose newest commit tells of itself what `change` makes of it."""
+    run = str(folder)
+    commits.write(run, commit(1, commits.take_generation(run, STORAGE)), STORAGE)
+    path = folder / "commits" / "00000001.npz"
+    with np.load(path) as content:
+        arrays = dict(content)
+    meta = change(json.loads(arrays["meta"].tobytes()))
+    np.savez(path, **arrays | {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)})
+    return run
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda meta: {key: value for key, value in meta.items() if key != "schema_version"},
+            r"the commit has schema version 0.*an older hepspark made it; choose another train\.output",
+        ),
+        (
+            lambda meta: meta | {"schema_version": COMMIT_SCHEMA + 1, "unknown": True},
+            r"the commit has schema version 2.*a newer hepspark made it; use that one",
+        ),
+        (lambda meta: meta | {"unknown": True}, r"not a commit of this hepspark .*'unknown'.*; delete it"),
+        (lambda _: [], "not a commit of this hepspark .*; delete it"),
+        (lambda _: {"schema_version": COMMIT_SCHEMA}, r"not a commit of this hepspark \('updates'\); delete it"),
+    ],
+)
+def test_what_is_no_commit_of_this_hepspark_is_refused(tmp_path, change, message):
+    with pytest.raises(InputError, match=rf"00000001\.npz: {message}"):
+        commits.newest(altered(tmp_path, change), STORAGE)

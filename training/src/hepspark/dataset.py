@@ -27,6 +27,7 @@ from hepspark.config.base import Section
 from hepspark.errors import InputError, RunError
 from hepspark.schema import DATASET_SCHEMA, HLF, PARTICLE_COLUMNS
 from hepspark.storage import join, store_for
+from hepspark.versions import check_schema
 
 EVENT_COLUMNS = pa.schema(
     [
@@ -134,12 +135,7 @@ def find(url: str, storage: StorageConfig) -> Dataset | None:
     newest = manifests[-1]
     try:
         content = json.loads(store_for(url, storage).read(newest))
-        version = content.get("schema_version")
-        if version != DATASET_SCHEMA:
-            raise InputError(
-                f"{newest}: the data set has schema version {version}, this hepspark reads {DATASET_SCHEMA}; "
-                "ingest it again, or use the hepspark that wrote it"
-            )
+        check_schema(newest, "data set", content, DATASET_SCHEMA, "ingest its files again into another folder")
         manifest = Manifest.model_validate(content)
     except (ValueError, AttributeError, ValidationError) as error:
         raise InputError(f"{newest}: not a manifest of a data set: {error}") from error

@@ -55,3 +55,9 @@ DATASET_SCHEMA: Final = 1
 
 MODEL_SCHEMA: Final = 1
 """Version of the model directory's layout; a reader refuses any other."""
+
+PLAN_SCHEMA: Final = 1
+"""Version of a run's plan and of its shards; those without a version are older."""
+
+COMMIT_SCHEMA: Final = 1
+"""Version of a run's commits; those without a version are older."""

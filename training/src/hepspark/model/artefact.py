@@ -23,6 +23,7 @@ from hepspark.model.network import Floats, Network, unflatten
 from hepspark.model.scaler import Scaler
 from hepspark.schema import CLASSES, HLF, MODEL_SCHEMA
 from hepspark.storage import join, store_for
+from hepspark.versions import check_schema
 
 MANIFEST = "manifest.json"
 
@@ -89,9 +90,7 @@ def load(url: str, storage: StorageConfig) -> Model:
         raise InputError(f"{url}: no finished model here (no {MANIFEST}); train one with hepspark train")
     store = store_for(url, storage)
     manifest = _parsed(join(url, MANIFEST), store.read(join(url, MANIFEST)))
-    version = manifest.get("schema_version")
-    if version != MODEL_SCHEMA:
-        raise InputError(f"{url}: the model has schema version {version}, this hepspark reads {MODEL_SCHEMA}")
+    check_schema(url, "model", manifest, MODEL_SCHEMA, "train it again")
     files = {}
     named = manifest.get("files")
     if not isinstance(named, dict) or not {"weights.npz", "data.json", "metrics.json"} <= named.keys():

@@ -14,6 +14,7 @@ categorical cross-entropy.
 """
 
 import io
+import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, redirect_stdout
 from functools import partial
@@ -23,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepspark.errors import InputError, RunError
-from hepspark.model.jvm import array, gateway, java, places, singleton, tensor
+from hepspark.model.jvm import array, array_of, gateway, java, places, singleton, tensor
 from hepspark.model.network import Floats, Network, unflatten
 from hepspark.model.optimizer import AdamState
 from hepspark.schema import CLASSES
@@ -75,7 +76,7 @@ class Trainer:
         self._shards: dict[int, Any] = {}
         self._placement: list[str] | None = None
 
-    def step(self, index: int, shard: int) -> tuple[AdamState, float]:
+    def step(self, index: int, shard: int) -> tuple[AdamState, list[float]]:
         """Apply every event of a shard once, in order, at the learning rate of the step.
 
         Args:
@@ -83,7 +84,7 @@ class Trainer:
             shard: Which shard it works on; its data stays cached after the first time.
 
         Returns:
-            The state after the step, and the loss on its last batch.
+            The state after the step, and the mean loss over the events of each of its batches.
 
         Raises:
             RunError: the data does not lie where the optimizer's state lies.
@@ -95,21 +96,23 @@ class Trainer:
             self._restore(data)
         self._check_placement(shard, data)
         self._set_position(index)
-        self._pass_over(data, index + 1)
-        progress = self._optimizer.value.state()
+        losses = self._pass_over(data, index + 1)
         weights = np.concatenate([part.ravel() for part in self._model.get_weights()]).astype(np.float32)
-        self._state = AdamState(weights, *self._moments(), updates=int(progress.apply("neval")) - 1)
-        return self._state, float(progress.apply("Loss"))
+        updates = int(self._optimizer.value.state().apply("neval")) - 1
+        self._state = AdamState(weights, *self._moments(), updates=updates)
+        return self._state, losses
 
     def _share(self, shard: int) -> Callable[[int], list[Any]]:
         return partial(_samples, self._load, shard, self._batch, self._partitions, self._cores)
 
-    def _pass_over(self, data: Any, end: int) -> None:
-        """Train until BigDL's count of epochs has passed `end`."""
+    def _pass_over(self, data: Any, end: int) -> list[float]:
+        """Train until BigDL's count of epochs has passed `end`; gives the loss of each batch."""
+        trigger, losses = _noting_losses(self._context, end)
         with _quiet():
-            from bigdl.dllib.optim.optimizer import MaxEpoch
-
-            self._estimator.train(data, self._criterion, end_trigger=MaxEpoch(end), batch_size=self._batch)
+            self._estimator.train(data, self._criterion, end_trigger=trigger, batch_size=self._batch)
+        # As text, because each element of a list of Java's costs two calls. The first loss is of an earlier pass.
+        noted: list[float] = json.loads(losses.toString())
+        return noted[1:]
 
     def _set_position(self, index: int) -> None:
         state = self._optimizer.value.state()
@@ -250,6 +253,18 @@ def fill_up(features: Floats, labels: npt.NDArray[np.int8], batch: int) -> tuple
     return padded, targets
 
 
+def mean_loss(losses: Sequence[float], batch: int, rows: int) -> float:
+    """The mean loss over the events of a step from that of each batch, of which the last may be short.
+
+    Args:
+        losses: Mean loss over the events of each batch.
+        batch: Events in a whole batch.
+        rows: Events in the step.
+    """
+    sizes = np.minimum(batch, rows - batch * np.arange(len(losses)))
+    return float(np.average(losses, weights=sizes))
+
+
 def _feature_set(context: "SparkContext", anchor: "RDD[int]", samples: Callable[[int], list[Any]]) -> Any:
     from bigdl.dllib.feature.common import FeatureSet
     from bigdl.dllib.utils.common import JavaCreator, _py2java
@@ -299,13 +314,37 @@ def _adam(context: "SparkContext", rates: Sequence[float]) -> Any:
     from bigdl.dllib.utils.common import JavaValue
 
     jvm = java(context)
-    regimes = gateway(context).new_array(getattr(jvm, f"{_PACKAGE}.optim.SGD$Regime"), len(rates))
-    for index, rate in enumerate(rates):
+    regime = getattr(jvm, f"{_PACKAGE}.optim.SGD$Regime")
+    regimes = []
+    for step, rate in enumerate(rates, start=1):
         table = _empty_table(jvm)
         table.update("learningRate", float(rate))
-        regimes[index] = getattr(jvm, f"{_PACKAGE}.optim.SGD$Regime")(index + 1, index + 1, table)
-    schedule = getattr(jvm, f"{_PACKAGE}.optim.SGD$EpochSchedule")(regimes)
+        regimes.append(regime(step, step, table))
+    schedule = getattr(jvm, f"{_PACKAGE}.optim.SGD$EpochSchedule")(array_of(context, regime, *regimes))
     return Adam(lr=float(rates[0]), schedule=JavaValue(schedule, "float"))
+
+
+def _noting_losses(context: "SparkContext", end: int) -> tuple[Any, Any]:
+    """A trigger that ends training after an epoch, and the list in which it notes the loss whenever BigDL asks it.
+
+    BigDL keeps the loss of the last batch alone, and asks the trigger before the first batch and after each one. Java
+    puts this trigger together out of methods that are there, so that no batch waits for Python.
+    """
+    from bigdl.dllib.utils.common import JavaValue
+
+    jvm = java(context)
+    invoke, class_of = jvm.java.lang.invoke, jvm.java.lang.Class.forName
+    handles, lookup, signature = invoke.MethodHandles, invoke.MethodHandles.publicLookup(), invoke.MethodType.methodType
+    thing, table, trigger = map(class_of, ("java.lang.Object", f"{_PACKAGE}.utils.Table", f"{_PACKAGE}.optim.Trigger"))
+    losses = jvm.java.util.LinkedList()
+    after_epoch = getattr(jvm, f"{_PACKAGE}.optim.Trigger").maxEpoch(end)
+    ends = lookup.bind(after_epoch, "apply", signature(jvm.java.lang.Boolean.TYPE, table))
+    append = lookup.bind(losses, "addLast", signature(jvm.java.lang.Void.TYPE, thing))
+    entry = lookup.findVirtual(table, "apply", signature(thing, thing))
+    loss = handles.insertArguments(entry, 1, array_of(context, jvm.java.lang.Object, "Loss"))
+    note = handles.filterArguments(append, 0, array_of(context, invoke.MethodHandle, loss))
+    noting = invoke.MethodHandleProxies.asInterfaceInstance(trigger, handles.foldArguments(ends, note))
+    return JavaValue(noting, "float"), losses
 
 
 def _empty_table(jvm: Any) -> Any:

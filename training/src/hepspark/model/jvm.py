@@ -25,6 +25,14 @@ def singleton(context: "SparkContext", name: str) -> Any:
     return java(context).java.lang.Class.forName(f"{name}$").getField("MODULE$").get(None)
 
 
+def array_of(context: "SparkContext", kind: Any, *items: Any) -> Any:
+    """An array of Java's of some class, with these items."""
+    made = gateway(context).new_array(kind, len(items))
+    for index, item in enumerate(items):
+        made[index] = item
+    return made
+
+
 def places(context: "SparkContext", rdd: Any) -> list[str]:
     """Host and executor of every cached partition."""
     jvm = java(context)

@@ -19,7 +19,9 @@ from hepspark.config import StorageConfig
 from hepspark.errors import InputError, RunError
 from hepspark.model.network import Floats
 from hepspark.model.optimizer import AdamState
+from hepspark.schema import COMMIT_SCHEMA
 from hepspark.storage import join, name_of, store_for
+from hepspark.versions import check_schema
 
 KEPT = 3
 """Commits that stay; older ones are deleted."""
@@ -74,7 +76,7 @@ def newest(run: str, storage: StorageConfig) -> Commit | None:
     """The newest commit of a run, or None before the first.
 
     Raises:
-        InputError: it is not readable.
+        InputError: it is not readable, or is of another schema version.
     """
     entries = store_for(run, storage).walk(join(run, _FOLDER))
     if not entries:
@@ -83,18 +85,20 @@ def newest(run: str, storage: StorageConfig) -> Commit | None:
     try:
         with np.load(io.BytesIO(store_for(url, storage).read(url)), allow_pickle=False) as content:
             arrays = {name: content[name] for name in _ARRAYS}
-            meta = json.loads(content["meta"].tobytes())
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            meta = {"schema_version": 0} | json.loads(content["meta"].tobytes())
+        check_schema(url, "commit", meta, COMMIT_SCHEMA, "choose another train.output")
+        del meta["schema_version"]
+        return Commit(
+            state=AdamState(arrays["weights"], arrays["first_moment"], arrays["second_moment"], meta.pop("updates")),
+            best_weights=arrays["best_weights"],
+            steps=tuple(meta.pop("steps")),
+            epochs=tuple(meta.pop("epochs")),
+            **meta,
+        )
+    except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{url}: not a commit of this hepspark ({error}); delete it to go on from the one before"
         ) from error
-    return Commit(
-        state=AdamState(arrays["weights"], arrays["first_moment"], arrays["second_moment"], meta.pop("updates")),
-        best_weights=arrays["best_weights"],
-        steps=tuple(meta.pop("steps")),
-        epochs=tuple(meta.pop("epochs")),
-        **meta,
-    )
 
 
 def write(run: str, commit: Commit, storage: StorageConfig) -> None:
@@ -107,6 +111,7 @@ def write(run: str, commit: Commit, storage: StorageConfig) -> None:
     if _newest_generation(run, storage) > commit.generation:
         raise SupersededError(f"{run}: a newer driver has taken this run over; this one stops at step {commit.step}")
     meta = {
+        "schema_version": COMMIT_SCHEMA,
         "step": commit.step,
         "generation": commit.generation,
         "updates": commit.state.updates,

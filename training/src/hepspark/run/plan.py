@@ -1,9 +1,12 @@
 """The run plan: what is trained on what, in which order. Frozen when a run starts; everything follows from it."""
 
 import json
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial, reduce
+from operator import add
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +18,19 @@ from hepspark.errors import InputError
 from hepspark.model.network import Network
 from hepspark.model.optimizer import learning_rates
 from hepspark.model.scaler import Scaler
-from hepspark.schema import CLASSES
+from hepspark.schema import CLASSES, PLAN_SCHEMA
 from hepspark.storage import join, store_for
+from hepspark.versions import check_schema
 
 Hashes = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.int8]
+Rank = TypeVar("Rank", int, npt.NDArray[np.int64])
 
 PLAN = "plan.json"
 
 
 class Shard(Section):
-    """A slice of the training or validation events, in the order of their hashes."""
+    """A slice of the training or validation events, in an order whose every stretch has their class mix."""
 
     path: str
     """Below the run directory."""
@@ -45,7 +51,11 @@ class PlannedSource(Section):
 class Plan(Section):
     """A frozen run."""
 
+    schema_version: int = PLAN_SCHEMA
     config: TrainConfig
+    """What the run goes by: the keys that were given, and the defaults of then for the others."""
+    given: tuple[str, ...]
+    """Keys of the configuration's section `train` that were given, as `schedule.rate`."""
     sources: tuple[PlannedSource, ...]
     network: Network
     scaler: Scaler
@@ -79,14 +89,40 @@ class Plan(Section):
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Which events a run takes: up to a hash per class, on each side."""
+class Layout:
+    """Which events of one side a run takes, in which order, and in which shard each of them is."""
 
-    limits: dict[str, dict[int, int]]
-    """Side to label to the largest hash that is taken; a class that is not there takes none."""
-    order: dict[str, Hashes]
-    """Side to the hashes of all its events, ascending."""
-    counts: dict[str, dict[str, int]]
+    sizes: tuple[int, ...]
+    """By label: how many events are taken."""
+    largest: tuple[int, ...]
+    """By label: the largest hash that is taken."""
+    first: npt.NDArray[np.int64]
+    """Shape (shards, classes): how many events of each class lie in the shards before."""
+    starts: tuple[Hashes, ...]
+    """By label: for each shard but the first, the smallest hash of the events in it or after it. Shards after the last
+    event of the class have none."""
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return len(self.first)
+
+    def shard_of(self, hashes: Hashes, labels: Labels) -> npt.NDArray[np.int64]:
+        """The shard of each event, -1 where it is not taken; all arrays have the shape (n,)."""
+        found = np.full(len(hashes), -1, np.int64)
+        for label, (largest, starts) in enumerate(zip(self.largest, self.starts, strict=True)):
+            own = (labels == label) & (hashes <= largest)
+            found[own] = np.searchsorted(starts, hashes[own], side="right")
+        return found
+
+    def order(self, shard: int, hashes: Hashes, labels: Labels) -> npt.NDArray[np.int64]:
+        """The indices that bring all events of a shard into the run's order; all arrays have the shape (n,)."""
+        by_class = np.lexsort((hashes, labels))
+        counts = np.bincount(labels, minlength=len(self.sizes))
+        ranks = [first + np.arange(count) for first, count in zip(self.first[shard], counts, strict=True)]
+        places = [position(label, own, self.sizes) for label, own in enumerate(ranks)]
+        order: npt.NDArray[np.int64] = by_class[np.argsort(np.concatenate(places))]
+        return order
 
 
 def sides(is_train: npt.NDArray[np.bool_], split_hash: Hashes, held_out: float) -> dict[str, npt.NDArray[np.bool_]]:
@@ -104,73 +140,133 @@ def sides(is_train: npt.NDArray[np.bool_], split_hash: Hashes, held_out: float) 
     return {"train": is_train & ~validation, "validation": validation}
 
 
-def select(index: dict[str, tuple[Hashes, npt.NDArray[np.int8]]], balance: BalanceConfig) -> Selection:
+def select(index: dict[str, tuple[Hashes, Labels]], balance: BalanceConfig) -> dict[str, tuple[Hashes, ...]]:
     """Choose the events of a run: of each class those with the smallest hashes.
 
     Args:
         index: Side to the hashes and labels of its events.
         balance: How many of each class.
 
+    Returns:
+        Side to the hashes that are taken, by label, ascending.
+
     Raises:
         InputError: a class has no event on a side, or two events have the same identity.
     """
-    limits: dict[str, dict[int, int]] = {}
-    order: dict[str, Hashes] = {}
-    counts: dict[str, dict[str, int]] = {}
+    chosen: dict[str, tuple[Hashes, ...]] = {}
     for side, (hashes, labels) in index.items():
-        of_class = {label: np.sort(hashes[labels == label]) for label in range(len(CLASSES))}
-        empty = [CLASSES[label] for label, own in of_class.items() if not len(own)]
+        of_class = [np.sort(hashes[labels == label]) for label in range(len(CLASSES))]
+        empty = [name for name, own in zip(CLASSES, of_class, strict=True) if not len(own)]
         if empty:
             raise InputError(f"train.input: no {side} events of class {', '.join(empty)}; add data of this class")
-        take = {label: len(own) for label, own in of_class.items()}
-        if balance.mode == "smallest":
-            take = dict.fromkeys(take, min(take.values()))
-        if balance.max_per_class:
-            take = {label: min(number, balance.max_per_class) for label, number in take.items()}
-        chosen = {label: own[: take[label]] for label, own in of_class.items()}
-        limits[side] = {label: int(own[-1]) for label, own in chosen.items()}
-        order[side] = np.sort(np.concatenate(list(chosen.values())))
-        if (np.diff(order[side]) == 0).any():
+        most = min(map(len, of_class)) if balance.mode == "smallest" else len(hashes)
+        chosen[side] = tuple(own[: min(most, balance.max_per_class or most)] for own in of_class)
+        if (np.diff(np.sort(np.concatenate(chosen[side]))) == 0).any():
             raise InputError("train.input: the same events are in it twice; list each data set once")
-        counts[side] = {CLASSES[label]: len(own) for label, own in chosen.items()}
-    return Selection(limits, order, counts)
+    return chosen
 
 
-def boundaries(order: Hashes, rows: int) -> Hashes:
-    """The largest hash of each shard but the last, where shards hold `rows` events each."""
-    return order[rows - 1 : len(order) - 1 : rows]
+def position(label: int, rank: Rank, sizes: Sequence[int]) -> Rank:
+    """Where an event stands in an order whose every stretch has the class mix of the whole.
+
+    Event r of the n of its class stands after the share (r + 1/2) / n of the whole; where classes meet, the lower
+    label comes first. That is the order of Sainte-Laguë, by which parliaments deal out seats. The first k events hold
+    each class in its proportion to less than one event, any other stretch to less than two. It is reckoned in whole
+    numbers, so that every machine finds the same.
+
+    Args:
+        label: Class of the event.
+        rank: Its rank among all of its class, from 0; or those of many events of this class.
+        sizes: By label: how many events there are, at most 2³⁰.
+
+    Returns:
+        The position from 0.
+    """
+    share = 2 * rank + 1  # in units of 1 / (2 sizes[label])
+    # Of each class: how many events have a smaller share, or the same and a lower label.
+    before = [((share * size - (other >= label)) // sizes[label] + 1) // 2 for other, size in enumerate(sizes)]
+    return reduce(add, before)
+
+
+def lay_out(chosen: Sequence[Hashes], rows: int) -> Layout:
+    """Divide the events of one side into shards of `rows` events each; the last one holds what is left.
+
+    Args:
+        chosen: By label: the hashes of the events, ascending.
+        rows: Events in a shard.
+    """
+    sizes = tuple(map(len, chosen))
+    first = np.array(
+        [
+            [
+                bisect_left(range(size), begin, key=partial(position, label, sizes=sizes))
+                for label, size in enumerate(sizes)
+            ]
+            for begin in range(0, sum(sizes), rows)
+        ]
+    )
+    return Layout(
+        sizes=sizes,
+        largest=tuple(int(own[-1]) for own in chosen),
+        first=first,
+        starts=tuple(own[ranks[ranks < len(own)]] for own, ranks in zip(chosen, first[1:].T, strict=True)),
+    )
 
 
 def load_plan(run: str, storage: StorageConfig) -> Plan | None:
     """The plan of a run directory, or None where there is none yet.
 
     Raises:
-        InputError: it is not readable.
+        InputError: it is not readable, or is of another schema version.
     """
     url = join(run, PLAN)
     store = store_for(url, storage)
     if not store.exists(url):
         return None
     try:
-        return Plan.model_validate_json(store.read(url))
+        content = {"schema_version": 0} | json.loads(store.read(url))
+        check_schema(url, "plan", content, PLAN_SCHEMA, "choose another train.output")
+        return Plan.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{url}: not the plan of a run of this hepspark; choose another train.output") from error
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{url}: not the plan of a run of this hepspark ({place}: {first['msg']}); choose another train.output"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{url}: not the plan of a run of hepspark ({error}); choose another train.output") from error
 
 
-def check_same(run: str, plan: Plan, config: TrainConfig) -> None:
-    """Refuse to continue a run under another configuration.
+def given_keys(config: TrainConfig) -> tuple[str, ...]:
+    """The keys that were given, without the output, which may move."""
+    return tuple(_flat(config.model_dump(mode="json", exclude_unset=True, exclude={"output"})))
+
+
+def check_same(run: str, plan: Plan, asked: TrainConfig) -> str:
+    """Refuse to continue a run under another configuration. A default that has changed makes no other configuration.
+
+    Returns:
+        What the run was planned with, for people.
 
     Raises:
         InputError: with the keys that differ.
     """
-    planned, asked = (_flat(json.loads(c.model_dump_json(exclude={"output"}))) for c in (plan.config, config))
+    planned, now = (_flat(config.model_dump(mode="json", exclude={"output"})) for config in (plan.config, asked))
+    differing = [key for key in planned if planned[key] != now[key]]
+    given = given_keys(asked)
     changed = [
-        f"train.{key} is {asked.get(key)}, was {planned.get(key)}" for key in planned if planned[key] != asked.get(key)
-    ]
+        f"train.{key} is {now[key]}, was {planned[key]}" if key in given
+        else f"train.{key} is not given and thus {now[key]}, was given as {planned[key]}"
+        for key in differing if key in given or key in plan.given
+    ]  # fmt: skip
     if changed:
         raise InputError(
-            f"{run}: holds a run with another configuration ({'; '.join(changed)}); choose another train.output"
+            f"{run}: holds a run with another configuration ({'; '.join(changed)}); give the same, or choose another "
+            "train.output"
         )
+    made_with = ", ".join(f"train.{key}={planned[key]}" for key in plan.given)
+    kept = "".join(f"; train.{key} stays {planned[key]}, the default now is {now[key]}" for key in differing)
+    return f"{run}: planned by hepspark {plan.versions.get('hepspark', '(unknown)')} with {made_with}{kept}"
 
 
 def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

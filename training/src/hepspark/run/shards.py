@@ -1,8 +1,8 @@
-"""Shards of a run: equal slices of its events in the order of their hashes, written once and read at every epoch."""
+"""Shards of a run: equal slices of its events in the plan's order, written once and read at every epoch."""
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from hepspark.config import StorageConfig
 from hepspark.errors import RunError
 from hepspark.events import TRAIN_FRACTION
 from hepspark.model.scaler import Scaler
-from hepspark.run.plan import Hashes, Selection, Shard, boundaries, sides
+from hepspark.run.plan import Hashes, Labels, Layout, Shard, lay_out, sides
 from hepspark.schema import NO_LABEL
 from hepspark.sources import Chunk, Events, read_chunk
 from hepspark.spark import run_grouped, run_tasks
@@ -25,7 +25,7 @@ from hepspark.storage import join, read_verified, store_for
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
-Block = tuple[Hashes, npt.NDArray[np.int8], npt.NDArray[np.float32]]
+Block = tuple[Hashes, Labels, npt.NDArray[np.float32]]
 """Hashes, labels and raw features of some events of one shard."""
 
 MAX_VALIDATION_ROWS = 200_000
@@ -43,7 +43,7 @@ class Written:
 
 def index(
     context: "SparkContext", chunks: Sequence[Chunk], fraction: float, storage: StorageConfig
-) -> dict[str, tuple[Hashes, npt.NDArray[np.int8]]]:
+) -> dict[str, tuple[Hashes, Labels]]:
     """Hashes and labels of all labelled events on the training side, by side."""
     found = run_tasks(
         context, partial(_index_chunk, fraction=fraction, storage=storage), chunks, "Reading events", "files"
@@ -60,18 +60,18 @@ def index(
 def write_shards(
     context: "SparkContext",
     chunks: Sequence[Chunk],
-    selection: Selection,
+    chosen: Mapping[str, Sequence[Hashes]],
     fraction: float,
     rows: int,
     run: str,
     storage: StorageConfig,
 ) -> dict[str, list[Written]]:
-    """Write the shards of a run: each event once, into the shard that its hash falls into.
+    """Write the shards of a run: each event once, into the shard that it belongs to.
 
     Args:
         context: Spark.
         chunks: The source files.
-        selection: Which events are taken.
+        chosen: Side to the hashes of the events that are taken, by label, ascending.
         fraction: Share of the training side that validates.
         rows: Events in a training shard.
         run: The run directory.
@@ -80,18 +80,19 @@ def write_shards(
     Raises:
         RunError: a shard does not hold the events it should.
     """
-    limits = {
-        "train": boundaries(selection.order["train"], rows),
-        "validation": boundaries(selection.order["validation"], MAX_VALIDATION_ROWS),
+    # No metric depends on the order of the validation events; they take the same way.
+    layouts = {
+        "train": lay_out(chosen["train"], rows),
+        "validation": lay_out(chosen["validation"], MAX_VALIDATION_ROWS),
     }
-    split = partial(_split_chunk, selection=selection.limits, limits=limits, fraction=fraction, storage=storage)
-    write = partial(_write_shard, run=run, storage=storage)
-    count = sum(len(ends) + 1 for ends in limits.values())
+    split = partial(_split_chunk, layouts=layouts, fraction=fraction, storage=storage)
+    write = partial(_write_shard, layouts=layouts, run=run, storage=storage)
+    count = sum(layout.shards for layout in layouts.values())
     written = dict(run_grouped(context, split, chunks, write, count, "Writing shards", "tasks"))
     result: dict[str, list[Written]] = {}
-    for side, ends in limits.items():
-        result[side] = [written[side, number] for number in range(len(ends) + 1) if (side, number) in written]
-        planned = len(selection.order[side])
+    for side, layout in layouts.items():
+        result[side] = [written[side, number] for number in range(layout.shards) if (side, number) in written]
+        planned = sum(layout.sizes)
         found = sum(entry.shard.rows for entry in result[side])
         full = all(entry.shard.rows == rows for entry in result[side][:-1]) or side != "train"
         if found != planned or not full:
@@ -129,22 +130,14 @@ def _index_chunk(chunk: Chunk, fraction: float, storage: StorageConfig) -> dict[
 
 
 def _split_chunk(
-    chunk: Chunk,
-    selection: dict[str, dict[int, int]],
-    limits: dict[str, Hashes],
-    fraction: float,
-    storage: StorageConfig,
+    chunk: Chunk, layouts: Mapping[str, Layout], fraction: float, storage: StorageConfig
 ) -> Iterator[tuple[tuple[str, int], Block]]:
     events = read_chunk(chunk, storage)
     for side, mask in _sides(chunk, events, fraction).items():
-        taken = np.zeros(len(mask), dtype=bool)
-        for label, largest in selection[side].items():
-            taken |= mask & (events.label == label) & (events.event_hash <= largest)
-        number = np.searchsorted(limits[side], events.event_hash[taken], side="left")
-        block = (events.event_hash[taken], events.label[taken], events.features[taken])
-        for shard in np.unique(number):
+        number = np.where(mask, layouts[side].shard_of(events.event_hash, events.label), -1)
+        for shard in np.unique(number[number >= 0]):
             rows = number == shard
-            yield (side, int(shard)), (block[0][rows], block[1][rows], block[2][rows])
+            yield (side, int(shard)), (events.event_hash[rows], events.label[rows], events.features[rows])
 
 
 def _sides(chunk: Chunk, events: Events, fraction: float) -> dict[str, npt.NDArray[np.bool_]]:
@@ -152,10 +145,12 @@ def _sides(chunk: Chunk, events: Events, fraction: float) -> dict[str, npt.NDArr
     return sides(events.is_train, events.split_hash, whole * fraction)
 
 
-def _write_shard(key: tuple[str, int], blocks: Sequence[Block], run: str, storage: StorageConfig) -> Written:
+def _write_shard(
+    key: tuple[str, int], blocks: Sequence[Block], layouts: Mapping[str, Layout], run: str, storage: StorageConfig
+) -> Written:
     side, number = key
     hashes, labels, features = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    order = np.argsort(hashes, kind="stable")
+    order = layouts[side].order(number, hashes, labels)
     table = pa.table(
         {
             "event_hash": hashes[order],

@@ -16,13 +16,14 @@ from hepspark import dataset
 from hepspark.config import Config, SparkConfig, StorageConfig, TrainConfig, given
 from hepspark.errors import HepsparkError, RunError, first_line, told_by_executor
 from hepspark.model import artefact, scaler
-from hepspark.model.bigdl import Trainer, check_batch, check_parallelism
+from hepspark.model.bigdl import Trainer, check_batch, check_parallelism, mean_loss
 from hepspark.model.inference import accuracy, cross_entropy, log_probabilities
 from hepspark.model.network import NETWORKS, Floats, initial_weights
 from hepspark.model.optimizer import fresh
 from hepspark.progress import Tracker, say, track
 from hepspark.run import commits, plan, shards
 from hepspark.run.plan import Plan, PlannedSource
+from hepspark.schema import CLASSES
 from hepspark.session import spark_session
 from hepspark.sources import Role, Source, check_distinct, open_source
 from hepspark.spark import run_tasks
@@ -56,9 +57,10 @@ def check(config: Config, made: Collection[str] = ()) -> None:
             return
     else:
         refuse_strangers(output, storage, "train.output", ["shards/*/*.parquet"])
-    parallelism = _parallelism(_fitting(config.spark, train.batch))
+    batch = planned.config.batch if planned else train.batch
+    parallelism = _parallelism(_fitting(config.spark, batch))
     if parallelism:
-        check_batch(train.batch, *parallelism)
+        check_batch(batch, *parallelism)
     if not planned:
         _sources(train, storage, made)
     check_conditional_writes(output, storage)
@@ -102,13 +104,13 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
         done = finished(config)  # an earlier driver may have finished it meanwhile
     planned = plan.load_plan(output, config.storage)
     if planned:
-        plan.check_same(output, planned, train)
+        say(plan.check_same(output, planned, train))
         _tell_of_changes(output, planned, config.storage)
     if done:
         say(f"{output}: this run is complete")
         return done
     with spark_session(fitting(config), supervision, bigdl=True) as context:
-        check_parallelism(train.batch)
+        check_parallelism((planned.config if planned else train).batch)
         planned = planned or _freeze(context, output, train, config.storage)
         commit = _train(context, output, planned, config.storage, supervision)
     return _save(join(output, "model"), planned, commit, config.storage)
@@ -130,7 +132,9 @@ def _tell_of_changes(output: str, planned: Plan, storage: StorageConfig) -> None
 
 def fitting(config: Config) -> Config:
     """The configuration with a Spark that can share a batch evenly."""
-    return config.model_copy(update={"spark": _fitting(config.spark, config.train.batch)})
+    planned = plan.load_plan(given(config.train.output, "train.output"), config.storage)
+    batch = (planned.config if planned else config.train).batch
+    return config.model_copy(update={"spark": _fitting(config.spark, batch)})
 
 
 def _fitting(config: SparkConfig, batch: int) -> SparkConfig:
@@ -153,12 +157,13 @@ def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: S
     sources = _sources(train, storage)
     chunks = [chunk for source in sources if source.role != "test" for chunk in source.chunks]
     index = shards.index(context, chunks, train.validation_fraction, storage)
-    selection = plan.select(index, train.balance)
+    chosen = plan.select(index, train.balance)
     rows = train.batch * train.batches_per_step
-    written = shards.write_shards(context, chunks, selection, train.validation_fraction, rows, output, storage)
+    written = shards.write_shards(context, chunks, chosen, train.validation_fraction, rows, output, storage)
     training = written["train"]
     frozen = Plan(
         config=train,
+        given=plan.given_keys(train),
         sources=tuple(PlannedSource(url=s.url, role=s.role, fingerprint=s.fingerprint, files=s.files) for s in sources),
         network=NETWORKS[train.network](train.hidden),
         scaler=scaler.fit(
@@ -166,7 +171,7 @@ def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: S
             [entry.mean for entry in training],
             [entry.squares for entry in training],
         ),
-        counts=selection.counts,
+        counts={side: dict(zip(CLASSES, map(len, own), strict=True)) for side, own in chosen.items()},
         shards=tuple(entry.shard for entry in training),
         validation=tuple(entry.shard for entry in written["validation"]),
         versions=versions(),
@@ -254,7 +259,7 @@ def _step(
     shard = frozen.shard_of(index)
     started = time.monotonic()
     try:
-        state, loss = trainer.step(index, shard)
+        state, losses = trainer.step(index, shard)
     except Exception as error:
         told = error if isinstance(error, HepsparkError) else told_by_executor(error)
         if told:
@@ -270,7 +275,7 @@ def _step(
         "epoch": index // frozen.steps_per_epoch + 1,
         "shard": shard,
         "events": rows,
-        "loss": loss,
+        "loss": mean_loss(losses, frozen.config.batch, rows),
         "learning_rate": frozen.rates[index],
         "seconds": round(seconds, 4),
         "events_per_second": round(rows / seconds, 1),

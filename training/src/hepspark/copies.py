@@ -1,0 +1,69 @@
+"""Events that are there more than once, found by their hashes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+_TOLD: Final = 10
+
+
+@dataclass(frozen=True)
+class Copies:
+    """What is there more than once in a row of groups of events, such as files."""
+
+    later: tuple[npt.NDArray[np.bool_], ...]
+    """Of each group: whether an event is there before, in an earlier group or earlier in this one."""
+    shared: dict[tuple[int, int], int]
+    """Group, and the group that has the events first (which may be the same), to the number of events."""
+
+
+def find(groups: Sequence[npt.NDArray[np.int64]]) -> Copies:
+    """Events that are in several groups, or several times in one.
+
+    Args:
+        groups: The hashes of the events of each group, the group that keeps an event first.
+    """
+    lengths = [len(group) for group in groups]
+    hashes = np.concatenate([np.empty(0, np.int64), *groups])
+    order = np.argsort(hashes, kind="stable")
+    in_order = hashes[order]
+    is_copy = np.zeros(len(hashes), np.bool_)
+    is_copy[1:] = in_order[1:] == in_order[:-1]
+    copies, firsts = np.flatnonzero(is_copy), np.flatnonzero(~is_copy)
+    first = order[firsts[np.searchsorted(firsts, copies, side="right") - 1]] if len(copies) else copies
+    later = np.zeros(len(hashes), np.bool_)
+    later[order[copies]] = True
+    ends = np.cumsum(lengths)
+    pairs = np.stack([np.searchsorted(ends, places, side="right") for places in (order[copies], first)], axis=1)
+    found, counts = np.unique(pairs, axis=0, return_counts=True)
+    return Copies(
+        later=tuple(np.split(later, ends[:-1])),
+        shared={(int(a), int(b)): int(count) for (a, b), count in zip(found, counts, strict=True)},
+    )
+
+
+def told(copies: Copies, names: Sequence[str]) -> str:
+    """Lines for people: how many events are doubled, and in which groups; the largest numbers come first.
+
+    Args:
+        copies: At least one.
+        names: Of the groups.
+    """
+    ranked = sorted(copies.shared.items(), key=lambda item: -item[1])
+    lines = [
+        sentence(names[group], names[first] if group != first else None, count)
+        for (group, first), count in ranked[:_TOLD]
+    ]
+    rest = ranked[_TOLD:]
+    if rest:
+        lines.append(f"{sum(count for _, count in rest):,} more events in {len(rest):,} more pairs")
+    return "\n".join(lines)
+
+
+def sentence(name: str, first: str | None, count: int) -> str:
+    """That so many events of one group are in another too, or (where that is None) twice in the group itself."""
+    events = f"{count:,} event{'s are' if count != 1 else ' is'}"
+    return f"{name}: {events} in {first} too" if first else f"{name}: {events} there twice"

@@ -41,9 +41,9 @@ def test_against_sets():
 
 def test_the_largest_numbers_are_told_first_and_not_all():
     found = find(groups(range(100), [1, 1], *[range(n) for n in range(1, 13)]))
-    lines = told(found, ["a", "b", *[f"c{n}" for n in range(1, 13)]]).splitlines()
+    lines = told(found.shared, ["a", "b", *[f"c{n}" for n in range(1, 13)]])
     assert lines[0] == "c12: 12 events are in a too"
     assert len(lines) == 11
     assert lines[-1] == "5 more events in 3 more pairs"
     one = find(groups([1, 2], [2], [3, 3]))
-    assert told(one, ["x", "y", "x"]).splitlines() == ["y: 1 event is in x too", "x: 1 event is there twice"]
+    assert told(one.shared, ["x", "y", "x"]) == ["y: 1 event is in x too", "x: 1 event is there twice"]

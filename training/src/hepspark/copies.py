@@ -1,6 +1,6 @@
 """Events that are there more than once, found by their hashes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,22 +45,20 @@ def find(groups: Sequence[npt.NDArray[np.int64]]) -> Copies:
     )
 
 
-def told(copies: Copies, names: Sequence[str]) -> str:
-    """Lines for people: how many events are doubled, and in which groups; the largest numbers come first.
+def told(shared: Mapping[tuple[int, int], int], names: Sequence[str]) -> list[str]:
+    """Sentences for people: how many events are doubled, and in which groups; the largest numbers come first.
 
     Args:
-        copies: At least one.
+        shared: See `Copies.shared`.
         names: Of the groups.
     """
-    ranked = sorted(copies.shared.items(), key=lambda item: -item[1])
-    lines = [
+    ranked = sorted(shared.items(), key=lambda item: -item[1])
+    sentences = [
         sentence(names[group], names[first] if group != first else None, count)
         for (group, first), count in ranked[:_TOLD]
     ]
-    rest = ranked[_TOLD:]
-    if rest:
-        lines.append(f"{sum(count for _, count in rest):,} more events in {len(rest):,} more pairs")
-    return "\n".join(lines)
+    rest = [count for _, count in ranked[_TOLD:]]
+    return [*sentences, f"{sum(rest):,} more events in {len(rest):,} more pairs"] if rest else sentences
 
 
 def sentence(name: str, first: str | None, count: int) -> str:

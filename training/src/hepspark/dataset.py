@@ -174,7 +174,7 @@ def read_hashes(url: str, storage: StorageConfig) -> npt.NDArray[np.int64]:
     with store_for(url, storage).open(url) as stream:
         try:
             column = pq.ParquetFile(stream).read(columns=["event_hash"])["event_hash"]
-        except (pa.ArrowException, KeyError, EOFError) as error:
+        except (pa.ArrowException, OSError, KeyError) as error:
             raise InputError(f"{url}: this part of the data set is damaged: {error}; restore it") from error
     hashes: npt.NDArray[np.int64] = column.to_numpy()
     return hashes

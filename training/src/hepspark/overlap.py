@@ -41,8 +41,9 @@ def check_apart(context: "SparkContext", sources: Sequence[Source], key: str, st
     )
     if found.shared:
         raise InputError(
-            f"{copies.told(found, [source.url for source in sets])}\nGive each event once in {key}: leave one of them "
-            "out, or ingest the files into one data set with ingest.on_bad_file=skip, which takes each event once"
+            "\n".join(copies.told(found.shared, [source.url for source in sets]))
+            + f"\nGive each event once in {key}: leave one of the data sets out, or ingest the files into one data set "
+            "with ingest.on_bad_file=skip, which takes each event once"
         )
 
 

@@ -164,19 +164,20 @@ def _distinct(
         if files[group].class_name != files[first].class_name:
             here, there = (f"{names[number]} of class {files[number].class_name}" for number in (group, first))
             raise InputError(f"{copies.sentence(here, there, found.shared[group, first])}; correct ingest.input")
-    if found.shared and not skip:
-        raise InputError(
-            f"{copies.told(found, names)}\nThese are copies, whatever their files are named. Leave out the files that "
-            "hold copies, or take each event once, from the first file, with ingest.on_bad_file=skip"
-        )
     if not found.shared:
         return list(new), []
-    doubled = [
-        Excluded(
-            name=files[group].name,
-            reason=f"{copies.sentence(names[group], names[first] if group != first else None, count)}; taken once",
+    if not skip:
+        raise InputError(
+            "\n".join(copies.told(found.shared, names))
+            + "\nThese are copies of events. Leave out the files that hold them, or take each event once, from the "
+            "first file, with ingest.on_bad_file=skip"
         )
-        for (group, first), count in found.shared.items()
+    pairs: dict[int, dict[tuple[int, int], int]] = {}
+    for pair, count in found.shared.items():
+        pairs.setdefault(pair[0], {})[pair] = count
+    doubled = [
+        Excluded(name=files[group].name, reason="; ".join([*copies.told(own, names), "each event is taken once"]))
+        for group, own in pairs.items()
     ]
     return _without(context, new, found.later[len(known) :], settings), doubled
 

@@ -26,18 +26,16 @@ def find(groups: Sequence[npt.NDArray[np.int64]]) -> Copies:
     Args:
         groups: The hashes of the events of each group, the group that keeps an event first.
     """
-    lengths = [len(group) for group in groups]
     hashes = np.concatenate([np.empty(0, np.int64), *groups])
-    order = np.argsort(hashes, kind="stable")
-    in_order = hashes[order]
-    is_copy = np.zeros(len(hashes), np.bool_)
-    is_copy[1:] = in_order[1:] == in_order[:-1]
-    copies, firsts = np.flatnonzero(is_copy), np.flatnonzero(~is_copy)
-    first = order[firsts[np.searchsorted(firsts, copies, side="right") - 1]] if len(copies) else copies
+    in_order = np.sort(hashes)
+    places = np.flatnonzero(np.isin(hashes, np.unique(in_order[1:][in_order[1:] == in_order[:-1]])))
+    _, first, which = np.unique(hashes[places], return_index=True, return_inverse=True)
+    firsts = places[first[which]]
+    is_copy = places != firsts
     later = np.zeros(len(hashes), np.bool_)
-    later[order[copies]] = True
-    ends = np.cumsum(lengths)
-    pairs = np.stack([np.searchsorted(ends, places, side="right") for places in (order[copies], first)], axis=1)
+    later[places[is_copy]] = True
+    ends = np.cumsum([len(group) for group in groups])
+    pairs = np.searchsorted(ends, np.stack([places[is_copy], firsts[is_copy]], axis=1), side="right")
     found, counts = np.unique(pairs, axis=0, return_counts=True)
     return Copies(
         later=tuple(np.split(later, ends[:-1])),

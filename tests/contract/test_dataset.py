@@ -1,21 +1,24 @@
 """The layout of a data set, which other programs and later versions read."""
 
 import json
+from pathlib import Path
 
+import awkward as ak
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import uproot
 
 from hepspark import dataset
 from hepspark.config import StorageConfig
 from hepspark.dataset import Input, Manifest, Part
 from hepspark.errors import InputError, RunError
-from hepspark.parts import Range, Settings, write_part
+from hepspark.parts import Range, Settings, without, write_part
 from hepspark.rootfile import survey
-from hepspark.schema import DATASET_SCHEMA
+from hepspark.schema import CLASSES, DATASET_SCHEMA, HLF
 from hepspark.sources import open_source, read_chunk
-from tests.reference.delphes import random_events, write_root
+from tests.reference.delphes import FIELDS, random_events, write_root
 from tests.reference.parts import read_part
 
 STORAGE = StorageConfig()
@@ -57,6 +60,8 @@ def manifest(*parts: Part, **changes) -> Manifest:
         "schema_version": DATASET_SCHEMA,
         "particles": True,
         "compatibility": "none",
+        "features": HLF,
+        "classes": CLASSES,
         "counts": {},
         "inputs": (file,),
         "versions": {},
@@ -82,6 +87,7 @@ def test_content(made):
     assert part.path == f"parts/{entries.file_id}-50-150.parquet"
     table = read_part(settings.output, part, [*COLUMNS, *PARTICLE_COLUMNS])
     assert len(table) == part.rows == written.counts["isolated"] == written.counts["train"] + written.counts["test"]
+    assert written.counts["distinct"] == part.rows
     assert written.counts["read"] == 100
     assert set(table["file_id"].to_pylist()) == {entries.file_id}
     assert set(table["label"].to_pylist()) == {2}
@@ -98,6 +104,69 @@ def test_a_part_does_not_depend_on_the_chunks(made, tmp_path):
     written, entries, _ = made
     again = write_part(Settings(str(tmp_path / "again"), True, False, 10_000, STORAGE), entries)
     assert again == written
+
+
+def test_events_of_a_file_are_named_by_what_they_hold(made, tmp_path):
+    """The same events in other entries of a file of flat names and wider numbers."""
+    written, _, settings = made
+    sample = random_events(np.random.default_rng(2), 200)[::-1]
+    path = write_root(tmp_path / "in" / "narrow.root", sample, flat=True)
+    with uproot.open(path) as file:
+        branches = [f"{name}.{column}" for name, columns in FIELDS.items() for column in columns]
+        wide = {
+            name: ak.values_astype(file["Delphes"][name.replace(".", "_")].array(), np.float64) for name in branches
+        }
+    path = write_root(tmp_path / "in" / "b.root", sample, flat=True, replace=wide)
+    found = survey(str(path), STORAGE)
+    other = write_part(settings, Range(str(path), found.file_id, 1, 0, 200)).part
+    columns = ["event_hash", "split_hash", "split", *HLF]
+    here = read_part(settings.output, written.part, columns).sort_by("event_hash")
+    there = read_part(settings.output, other, columns).sort_by("event_hash")
+    both = there.filter(pa.compute.is_in(there["event_hash"], here["event_hash"].combine_chunks()))
+    assert both.equals(here)
+    assert len(set(there["event_hash"].to_pylist())) == len(there) > len(here)
+
+
+def test_the_side_follows_the_parent_where_there_is_one(tmp_path):
+    """And the parent's number alone: in another file, under another entry."""
+    sample = random_events(np.random.default_rng(4), 60)
+    parents = np.arange(60) // 3 + 2**50
+    sides = {}
+    for name, order in (("a", np.arange(60)), ("b", np.random.default_rng(0).permutation(60)[:45])):
+        path = write_root(tmp_path / f"{name}.root", [sample[n] for n in order], parents=parents[order])
+        settings = Settings(str(tmp_path / "out"), False, False, 64, STORAGE)
+        entries = Range(str(path), survey(str(path), STORAGE).file_id, 0, 0, len(order))
+        table = read_part(settings.output, write_part(settings, entries).part, ["entry", "split_hash", "event_hash"])
+        for entry, split_hash in zip(table["entry"].to_pylist(), table["split_hash"].to_pylist(), strict=True):
+            sides.setdefault(int(parents[order][entry]), set()).add(split_hash)
+        assert len(set(table["event_hash"].to_pylist())) == len(table)
+    assert {len(found) for found in sides.values()} == {1}
+    assert len(set.union(*sides.values())) == len(sides) > 10
+
+
+def test_rows_are_taken_out_of_a_part(made):
+    written, _, settings = made
+    part = written.part
+    before = read_part(settings.output, part, [*COLUMNS, *PARTICLE_COLUMNS])
+    gone = np.arange(part.rows) % 3 == 1
+    fewer = without(settings, (part, gone))
+    after = read_part(settings.output, fewer.part, [*COLUMNS, *PARTICLE_COLUMNS])
+    assert after.equals(before.filter(pa.array(~gone)))
+    assert fewer.part.path == part.path
+    sides = before.filter(pa.array(gone))["split"].to_pylist()
+    assert fewer.counts == {"distinct": sum(gone), "train": sides.count("train"), "test": sides.count("test")}
+    nothing = without(settings, (fewer.part, np.ones(fewer.part.rows, np.bool_)))
+    assert nothing.part is None
+    assert not Path(settings.output, part.path).exists()
+
+
+def test_the_hashes_of_a_part_that_is_no_parquet_are_refused(made):
+    written, _, settings = made
+    path = Path(settings.output, written.part.path)
+    assert len(dataset.read_hashes(str(path), STORAGE)) == written.part.rows
+    path.write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"parquet: this part of the data set is damaged"):
+        dataset.read_hashes(str(path), STORAGE)
 
 
 def test_no_part_where_nothing_is_selected(made):

@@ -60,6 +60,7 @@ def test_events_keep_their_identity_and_side_under_another_path(tmp_path):
     np.testing.assert_array_equal(one.is_train, two.is_train)
     assert len(set(one.event_hash.tolist())) == 400
     assert 0.7 < one.is_train.mean() < 0.9
+    assert not one.is_train[one.event_hash > 0].all()  # the side is no function of the order in which training takes
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from hepspark.model import artefact
 from hepspark.model.inference import predict as forward
 from hepspark.model.network import hlf, initial_weights
 from hepspark.model.scaler import Scaler
-from hepspark.schema import CLASSES, HLF
+from hepspark.schema import CLASSES, DATASET_SCHEMA, HLF
 from hepspark.sources import open_source, read_chunk
 from hepspark.spark import spark_context
-from hepspark.steps import evaluate, predict
+from hepspark.steps import evaluate, predict, train
 from hepspark.storage import join, store_for
 
 STORAGE = Config().storage
@@ -85,9 +85,11 @@ def write_dataset(url, tables):
             )
         )
     manifest = dataset.Manifest(
-        schema_version=1,
+        schema_version=DATASET_SCHEMA,
         particles=False,
         compatibility="none",
+        features=HLF,
+        classes=CLASSES,
         counts={name: {"read": 777, "test": 5} for name in CLASSES},
         inputs=tuple(inputs),
         versions={},
@@ -134,7 +136,7 @@ def line(tmp_path, spark, monkeypatch):
 
 def events_of(url):
     chunks = [read_chunk(chunk, STORAGE) for chunk in open_source(url, STORAGE).chunks]
-    names = ("file_id", "entry", "is_train", "label", "features")
+    names = ("file_id", "entry", "is_train", "label", "features", "event_hash")
     return {name: np.concatenate([getattr(events, name) for events in chunks]) for name in names}
 
 
@@ -264,11 +266,113 @@ def test_predict_scores_every_event(line):
     assert summary == {"output": summary["output"], "rows": 800, "parts": 2, "unchanged": False}
     assert table["file_id"].to_pylist() == events["file_id"].tolist()
     assert table["entry"].to_pylist() == events["entry"].tolist()
+    assert table["split"].to_pylist() == ["train" if side else "test" for side in events["is_train"]]
+    assert 100 < table["split"].to_pylist().count("test") < 250
     assert table["label"].to_pylist() == [None if label < 0 else label for label in events["label"].tolist()]
     got = np.stack([table[f"p_{name}"].to_numpy() for name in CLASSES], axis=1)
     np.testing.assert_allclose(got, expected, rtol=1e-5)
     assert table["prediction"].to_pylist() == expected.argmax(axis=1).tolist()
     assert manifest["sources"] == [{"url": line.data, "fingerprint": dataset.load(line.data, STORAGE).fingerprint}]
+
+
+def test_predict_tells_the_side_that_published_files_were_on_and_none_where_they_took_no_part(line, tmp_path):
+    """Published Parquet has no split; a file of it that a model was trained on has that training's side."""
+    urls = {name: str(tmp_path / name) for name in ("train", "test", "split", "other")}
+    made = {name: published(url, np.arange(200) % 3, seed) for seed, (name, url) in enumerate(urls.items())}
+    sources = tuple(
+        {"url": urls[name], "role": name, "fingerprint": made[name].fingerprint, "files": made[name].files}
+        for name in ("train", "test", "split")
+    )
+    write_model(line.model, sources)
+    manifest, table = scores_of(line.run(predict, input=list(urls.values()))["output"])
+    sides = np.array(table["split"].to_pylist(), dtype=object).reshape(4, 200)
+    found = dict(zip(urls, sides, strict=True))
+    assert set(found["train"]) == {"train"}
+    assert set(found["test"]) == {"test"}
+    expected = events_of(urls["split"])["is_train"]
+    assert (found["split"] == "train").tolist() == expected.tolist()
+    assert 120 < expected.sum() < 190
+    assert set(found["other"]) == {None}
+    assert [part["rows"] for part in manifest["parts"]] == [200] * 4
+
+
+def test_predict_tells_that_a_data_set_was_test_data_as_a_whole(line):
+    found = dataset.load(line.data, STORAGE)
+    files = {file.sha256: file.name for file in found.manifest.inputs}
+    write_model(line.model, ({"url": line.data, "role": "test", "fingerprint": found.fingerprint, "files": files},))
+    _, table = scores_of(line.run(predict, input=[line.data])["output"])
+    assert set(table["split"].to_pylist()) == {"test"}
+
+
+RENAMED = ("HT", "MET", "PhiMET", *HLF[3:])
+PERMUTED = (*HLF[1:], HLF[0])
+
+
+@pytest.mark.parametrize("step", [evaluate, predict])
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("features", PERMUTED),
+        ("features", RENAMED),
+        ("features", HLF[:13]),
+        ("features", (*HLF, "extra")),
+        ("classes", ("ttbar", "qcd", "wjets")),
+        ("classes", ("qcd", "ttbar", "higgs")),
+        ("classes", ("qcd", "ttbar")),
+    ],
+)
+@pytest.mark.parametrize("data", ["data set", "published"])
+def test_a_model_of_other_features_or_classes_is_refused(line, tmp_path, step, kind, names, data):
+    model = artefact.load(line.model, STORAGE)
+    artefact.save(replace(model, **{kind: names}), STORAGE)
+    url = line.data
+    if data == "published":
+        url = str(tmp_path / "published")
+        published(url, np.arange(30) % 3, 5)
+    with pytest.raises(InputError) as caught:
+        line.run(step, input=[url])
+    message = str(caught.value)
+    assert message.startswith(f"{url}: has the {kind} {', '.join(HLF if kind == 'features' else CLASSES)}; ")
+    assert f"the model {line.model} was trained on the {kind} {', '.join(names)}. " in message
+    assert caught.value.exit_code == 2
+    assert not store_for(line.outputs, STORAGE).walk(line.outputs)
+
+
+@pytest.mark.parametrize("step", [evaluate, predict])
+def test_a_data_set_of_other_features_is_refused(line, step):
+    path = join(line.data, "manifest/00000001.json")
+    content = json.loads(store_for(path, STORAGE).read(path))
+    store_for(path, STORAGE).write(path, json.dumps(content | {"features": PERMUTED}).encode())
+    with pytest.raises(InputError, match=r"/data: has the features MET, MET_phi, .*, HT; the model .*/model was"):
+        line.run(step, input=[line.data])
+
+
+def merged(line, url):
+    """A data set that holds 30 events of the line's in a file of another name, and 90 of its own."""
+    (chunk, *_) = open_source(line.data, STORAGE).chunks
+    shared = pq.read_table(io.BytesIO(store_for(chunk.url, STORAGE).read(chunk.url))).slice(0, 30)
+    table = pa.concat_tables([part("c", np.arange(90) % 3, 3), shared])
+    write_dataset(url, [table.set_column(0, table.schema.field("file_id"), pa.array(["m"] * 120))])
+    return url
+
+
+@pytest.mark.parametrize("key", ["input", "test_input"])
+def test_training_refuses_data_sets_that_share_events(line, spark, tmp_path, key):
+    """Whatever side they are on: events that are trained on twice, and test data that were trained on."""
+    other = merged(line, str(tmp_path / "merged"))
+    inputs = {"input": [line.data, other]} if key == "input" else {"input": [other], "test_input": [line.data]}
+    config = Config.model_validate({"train": {**inputs, "output": line.outputs}})
+    first, second = [*config.train.input, *config.train.test_input]
+    with pytest.raises(InputError, match=rf"{second}: 30 events are in {first} too\n.*once in train\.input and train"):
+        train._freeze(spark, line.outputs, config.train, STORAGE)
+    assert not store_for(line.outputs, STORAGE).walk(line.outputs)
+
+
+def test_evaluate_refuses_data_sets_that_share_events(line, tmp_path):
+    other = merged(line, str(tmp_path / "merged"))
+    with pytest.raises(InputError, match=rf"{other}: 30 events are in {line.data} too\n.*once in evaluate\.input"):
+        line.run(evaluate, input=[line.data, other])
+    assert not store_for(line.data, STORAGE).walk(line.outputs)
 
 
 def contents(url):

@@ -106,6 +106,7 @@ def test_every_selected_event_is_there_with_its_features(line):
         assert file.cut_flow == {
             "read": N,
             **dict(zip(("candidates", "lepton", "isolated"), passed(events), strict=True)),
+            "distinct": len(expected),
             "train": sides["train"],
             "test": sides["test"],
         }
@@ -155,7 +156,7 @@ def test_events_do_not_depend_on_how_the_work_is_cut(line):
 
 
 def test_events_of_one_parent_are_on_one_side(line):
-    line.add("wjets/e.root", 5, parents=np.arange(N) // 4)
+    line.add("wjets/e.root", 5, parents=np.arange(N) // 4 + 2**50)
     line.run("wjets")
     table = rows(line.output)
     sides = {}
@@ -163,6 +164,97 @@ def test_events_of_one_parent_are_on_one_side(line):
         sides.setdefault(entry // 4, set()).add(side)
     assert {len(found) for found in sides.values()} == {1}
     assert len(set(table["event_hash"].to_pylist())) == len(table)
+
+
+def merge(line, name="ttbar/merged.root", more=()):
+    """A file of the events of two others and more, beside them; as `hadd` makes it, it has a UUID of its own."""
+    line.add("ttbar/d.root", 4)
+    line.events[name] = [*line.events["ttbar/c.root"], *line.events["ttbar/d.root"], *more]
+    return write_root(line.folder / name, line.events[name], flat=True)
+
+
+def distinct(*events):
+    return sum(bool(features(event).hlf) for event in events)
+
+
+def test_copies_of_events_in_another_file_stop_the_run(line):
+    merge(line)
+    with pytest.raises(InputError) as caught:
+        line.run("qcd", "ttbar")
+    for name in ("c.root", "d.root"):
+        number = distinct(*line.events[f"ttbar/{name}"])
+        assert f"/ttbar/merged.root: {number} events are in {line.folder}/ttbar/{name} too" in str(caught.value)
+    assert "on_bad_file=skip" in str(caught.value)
+    assert caught.value.exit_code == 2
+    assert dataset.find(line.output, STORAGE) is None
+    (line.folder / "ttbar" / "merged.root").unlink()
+    assert line.run("qcd", "ttbar")["files_added"] == 4
+
+
+def test_copies_of_events_that_the_data_set_holds_stop_the_run(line):
+    line.run("ttbar")
+    before = line.files()
+    merge(line)
+    (line.folder / "ttbar" / "c.root").unlink()  # the data set has its events, and of the file only its name
+    with pytest.raises(InputError, match=r"/ttbar/merged\.root: \d+ events are in c\.root too"):
+        line.run("ttbar")
+    assert before.items() <= line.files().items()
+    assert dataset.load(line.output, STORAGE).version == 1
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_each_event_is_taken_once_on_request(line, known, capsys):
+    """Also where a part of a file's events is new, and where a file holds an event twice."""
+    if known:
+        line.run("ttbar")
+    new = random_events(np.random.default_rng(8), N)
+    merge(line, more=[*new, *new[:40]])
+    summary = line.run("qcd", "ttbar", on_bad_file="skip")
+    expected = {name: distinct(*line.events[f"ttbar/{name}.root"]) for name in "cd"} | {"merged": distinct(*new)}
+    twice = distinct(*new[:40])
+    data = dataset.load(line.output, STORAGE)
+    files = {file.name.removesuffix(".root"): file for file in data.manifest.inputs}
+    table = rows(line.output)
+    for name, number in expected.items():
+        flow = files[name].cut_flow
+        found = table.filter(pa.compute.equal(table["file_id"], files[name].file_id))
+        assert number == len(found) == flow["distinct"] == flow["train"] + flow["test"]
+        assert found["split"].to_pylist().count("train") == flow["train"]
+    assert files["merged"].cut_flow["isolated"] == sum(expected.values()) + twice
+    # Its first own event stands where it stands in the file, and has all of its particles.
+    ours = table.filter(pa.compute.equal(table["file_id"], files["merged"].file_id))
+    assert min(ours["entry"].to_pylist()) >= 2 * N
+    assert len(set(table["event_hash"].to_pylist())) == len(table)
+    reasons = [item["reason"] for item in summary["excluded"]]
+    assert len(reasons) == 1
+    assert f"merged.root: {twice} events are there twice" in reasons[0]
+    assert reasons[0].count(" too; ") == 2
+    assert reasons[0].endswith("; each event is taken once")
+    assert "each event is taken once" in " ".join(capsys.readouterr().err.split())
+
+    before = line.files()
+    assert not line.run("qcd", "ttbar", on_bad_file="skip")["changed"]
+    assert not line.run("qcd", "ttbar")["changed"]
+    assert line.files() == before
+
+
+def test_a_file_of_nothing_but_copies_adds_nothing(line):
+    merge(line)
+    line.run("qcd", "ttbar", on_bad_file="skip")
+    merged = next(file for file in dataset.load(line.output, STORAGE).manifest.inputs if file.name == "merged.root")
+    assert (merged.parts, merged.cut_flow["distinct"], merged.cut_flow["read"]) == ((), 0, 2 * N)
+    assert not any(merged.file_id in name for name in line.files())
+
+
+@pytest.mark.parametrize("skip", ["fail", "skip"])
+def test_copies_in_another_class_are_never_taken(line, skip):
+    merge(line, "wjets/merged.root")
+    with pytest.raises(
+        InputError,
+        match=r"wjets/merged\.root of class wjets: \d+ events are in .*/ttbar/[cd]\.root of class ttbar too; correct",
+    ):
+        line.run("ttbar", "wjets", on_bad_file=skip)
+    assert dataset.find(line.output, STORAGE) is None
 
 
 def test_published_features_on_request(line):

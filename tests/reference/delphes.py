@@ -118,7 +118,7 @@ def arrays(sample: Sequence[Event], start: int = 0) -> events.Events:
         collections=collections,
         met=met["MET"],
         met_phi=met["Phi"],
-        parents=np.arange(start, start + len(sample)),
+        parents=None,
     )
 
 

@@ -94,8 +94,11 @@ def features(event: Event, *, published: bool = False) -> Result:
     sequence = []
     for number, limit in enumerate((450, 150, 200)):
         kept = [c for c in groups[number] if not (number == 0 and is_own_track(c, lepton))]
-        kept = sorted(kept, key=lambda c: -c[0])[:limit]  # sorted is stable: of equal pT the first in the file stay
-        kept = [c for c in groups[number] if any(c is k for k in kept)]
+        if published:  # counts in the file's order
+            kept = kept[:limit]
+        else:
+            hardest = sorted(kept, key=lambda c: -c[0])[:limit]  # stable: of equal pT the first in the file stay
+            kept = [c for c in kept if any(c is k for k in hardest)]
         for c in kept:
             sums = [
                 sum(o[0] for o in group if o is not c and distance2(c, o, published) < CONE * CONE) for group in groups

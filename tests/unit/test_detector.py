@@ -2,18 +2,20 @@
 
 import math
 import uuid
+from pathlib import Path
 
 import numpy as np
 import pytest
+import uproot
 
 from hepspark.config import SimulateConfig
 from hepspark.simulation import detector, jets
-from hepspark.simulation.job import File, identity, shard_sizes
+from hepspark.simulation.job import File, collision_numbers, identity, shard_sizes
 from hepspark.simulation.particles import Particles, concatenate, delta_r, from_cartesian, nothing, of_events, wrap_phi
 from hepspark.simulation.pileup import Pool, overlay
 from hepspark.simulation.processes import Truth, heavy_flavour
-from hepspark.simulation.reconstruct import LEPTON_PT_MIN, reconstruct
-from hepspark.simulation.writer import round_mantissa
+from hepspark.simulation.reconstruct import LEPTON_PT_MIN, Recorded, reconstruct
+from hepspark.simulation.writer import round_mantissa, round_phi, write
 
 PION, PHOTON, MUON, NEUTRON, B_PLUS, D_PLUS = 211, 22, 13, 2112, 521, 411
 
@@ -261,6 +263,39 @@ def test_rounded_numbers_keep_twelve_bits() -> None:
     assert np.abs(rounded / values - 1).max() <= 2.0**-13 + 2.0**-23
     assert not (rounded.view(np.uint32) & 0x7FF).any()
     assert round_mantissa(np.array([0.0, 1.0, -2.5])).tolist() == [0.0, 1.0, -2.5]
+
+
+def test_no_azimuth_is_rounded_beyond_pi() -> None:
+    near = np.pi - np.geomspace(1e-16, 0.01, 200)
+    azimuths = np.concatenate([near, -near, [np.pi, -np.pi, 0.0, 3.0]])
+    assert np.abs(round_mantissa(azimuths)).max() > np.pi
+    rounded = round_phi(azimuths)
+    assert np.abs(rounded).max() <= np.pi
+    np.testing.assert_allclose(rounded, azimuths, rtol=2.0**-12)
+    assert not (rounded.view(np.uint32) & 0x7FF).any()
+    np.testing.assert_array_equal(np.sign(rounded), np.sign(azimuths))
+
+
+def test_azimuths_of_every_collection_are_written_within_pi(tmp_path: Path) -> None:
+    beyond = make(*[(event, MUON, 40, 1, azimuth) for event in range(3) for azimuth in (np.pi, -np.pi)])
+    recorded = Recorded(
+        np.arange(3), *[beyond] * 6, np.ones(6, np.bool_), np.full(3, 9.0), np.array([np.pi, -np.pi, 0.0])
+    )
+    write(tmp_path / "a.root", [recorded], uuid.uuid4())
+    with uproot.open(tmp_path / "a.root") as file:
+        branches = file["Delphes"].keys(filter_name="*.Phi")
+        found = {name: file["Delphes"][name].array(library="np") for name in branches}
+    assert len(branches) == 7
+    for name, values in found.items():
+        assert max(np.abs(one).max() for one in values) == pytest.approx(np.pi, rel=2.0**-12), name
+        assert max(np.abs(one).max() for one in values) <= np.pi, name
+
+
+def test_numbers_of_collisions_are_unique_in_a_file_and_beyond() -> None:
+    one, two = uuid.uuid4(), uuid.uuid4()
+    together = collision_numbers(one, 100)
+    np.testing.assert_array_equal(together[60:], collision_numbers(one, 40, start=60))
+    assert len({*together.tolist(), *collision_numbers(two, 100).tolist()}) == 200
 
 
 def test_the_identity_of_a_file_follows_from_its_events_alone() -> None:

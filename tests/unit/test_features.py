@@ -80,17 +80,31 @@ def test_agrees_with_the_reference_on_any_events(sample, published):
     agree(sample, published=published)
 
 
+@pytest.mark.parametrize("published", [False, True])
 @pytest.mark.parametrize("n", [449, 450, 451, 700])
-def test_the_hardest_particles_are_kept(n):
+def test_the_hardest_particles_are_kept_and_in_the_published_code_the_first(n, published):
     rng = np.random.default_rng(n)
     # Few different momenta, so that many are equal where the list is cut.
     directions = [(rng.integers(2, 9) / 2, rng.uniform(-4, 4), rng.uniform(-3, 3)) for _ in range(3 * n)]
     electron = (900.0, *ELECTRON[1:])  # isolated in any crowd
     tracks = [*((*one, 211, 0.0, 0.0, 0.0) for one in directions[:n]), (*electron[:3], 11, 0.0, 0.0, 0.0)]
     sample = event(tracks=tracks, photons=directions[n : 2 * n], neutrals=directions[2 * n :], electrons=[electron])
-    agree([sample], published=False)
-    types = compute(arrays([sample])).sequences.columns["particle_type"]
+    agree([sample], published=published)
+    types = compute(arrays([sample]), published=published).sequences.columns["particle_type"]
     assert np.bincount(types).tolist() == [min(n, 450), 200, 150, 1]
+
+
+@pytest.mark.parametrize(("published", "kept"), [(False, range(3, 453)), (True, range(1, 451))])
+def test_which_of_the_tracks_above_the_limit_are_kept(published, kept):
+    """By hand: 452 tracks of rising momentum. The first two in the file, a soft one and the lepton's, do not count."""
+    electron = (9000.0, *ELECTRON[1:])
+    first = [(0.5, 2.0, 2.0, 211, 0.0, 0.0, 0.0), (*electron[:3], 11, 0.0, 0.0, 0.0)]
+    tracks = [(float(pt), 3.0, -2.0, 211, 0.0, 0.0, 0.0) for pt in range(1, 453)]
+    columns = compute(
+        arrays([event(tracks=first + tracks, electrons=[electron])]), published=published
+    ).sequences.columns
+    charged = columns["particle_type"] == PARTICLE_TYPES.index("charged_hadron")
+    assert sorted(columns["particle_pt"][charged].tolist()) == list(kept)
 
 
 def test_by_hand():

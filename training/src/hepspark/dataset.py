@@ -8,9 +8,9 @@ Layout below the data set's URL:
 A reader takes the newest manifest and only the parts it lists, so parts of an interrupted or
 failed run are never seen. Adding files writes new parts and the next manifest.
 
-Columns: `file_id` and `entry` name the event, `event_hash` (its 64-bit hash, as a signed integer) orders
-it, `split_hash` (of its parent event) decides its side, `split` is that side
-("train" or "test"), `label` its class, then the 14 features of `schema.HLF` in
+Columns: `file_id` and `entry` tell where the event was read, `event_hash` (a 64-bit hash of what it holds, as a
+signed integer) names and orders it, `split_hash` (of its parent event, or else its own) decides its side, `split` is
+that side ("train" or "test"), `label` its class, then the 14 features of `schema.HLF` in
 float32, then, where particles are kept, the list columns of `schema.PARTICLE_COLUMNS`.
 """
 
@@ -19,7 +19,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from hepspark.config import StorageConfig
@@ -69,7 +72,7 @@ class Input(Section):
     """One ROOT file that a data set was made from."""
 
     name: str
-    """Last part of the file's URL; the path is not part of an event's identity."""
+    """Last part of the file's URL; neither path nor file is part of an event's identity."""
     class_name: str
     file_id: str
     """The ROOT file's UUID."""
@@ -77,12 +80,12 @@ class Input(Section):
     sha256: str
     entries: int
     cut_flow: dict[str, int]
-    """Events left after each cut, in order."""
+    """Events left after each cut, in order; the last cut, `distinct`, takes out those that an earlier file has."""
     parts: tuple[Part, ...]
 
 
 class Excluded(Section):
-    """A file that was set aside."""
+    """A file that was set aside, as a whole or those of its events that an earlier file has."""
 
     name: str
     reason: str
@@ -94,6 +97,10 @@ class Manifest(Section):
     schema_version: int
     particles: bool
     compatibility: str
+    features: tuple[str, ...]
+    """Columns of the features, in their order."""
+    classes: tuple[str, ...]
+    """What labels mean, by position."""
     counts: dict[str, dict[str, int]]
     """Class to events after each cut, then `train` and `test`."""
     inputs: tuple[Input, ...]
@@ -152,6 +159,21 @@ def load(url: str, storage: StorageConfig) -> Dataset:
     if dataset is None:
         raise InputError(f"{url}: no data set here (no manifest/*.json); make one with hepspark ingest")
     return dataset
+
+
+def read_hashes(url: str, storage: StorageConfig) -> npt.NDArray[np.int64]:
+    """The event hashes of a part.
+
+    Raises:
+        InputError: there is no such part, or it is damaged.
+    """
+    with store_for(url, storage).open(url) as stream:
+        try:
+            column = pq.ParquetFile(stream).read(columns=["event_hash"])["event_hash"]
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise InputError(f"{url}: this part of the data set is damaged: {error}; restore it") from error
+    hashes: npt.NDArray[np.int64] = column.to_numpy()
+    return hashes
 
 
 def commit(url: str, version: int, manifest: Manifest, storage: StorageConfig) -> Dataset:

@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
 
 TRAIN_FRACTION: Final = 0.8
 """Share of the events on the training side, as in arXiv:1909.10389."""
 
-_EVENT_SALT: Final = b"hepspark-event"
-_SPLIT_SALT: Final = b"hepspark-split"
+_ROW_SALT: Final = b"hepspark-event"
+# Independent of the order by event hash, in which training takes events.
+_SPLIT_SALT: Final = np.uint64(0x73706C69_745F7631)
 # Train if the unsigned hash is below this; a power of two is exact as a float, so no event falls between.
 _TRAIN_BELOW: Final = round(TRAIN_FRACTION * 2**64)
 
@@ -57,31 +59,38 @@ class Events:
     """Shape (n,): missing transverse momentum in GeV."""
     met_phi: Floats
     """Shape (n,): its azimuth."""
-    parents: Integers
-    """Shape (n,): number of the parent event; events with the same one stay on one side of the split."""
+    parents: Integers | None
+    """Shape (n,): number of the parent event, where the file has one; events with the same one stay on one side of
+    the split."""
 
     def __len__(self) -> int:
         return len(self.met)
 
 
-def event_hashes(file_id: str, entries: Sequence[int]) -> Integers:
-    """64-bit hashes that name events, the same on every machine.
+def split_hashes(families: Integers) -> Integers:
+    """64-bit hashes that decide the side of events: a property of their family alone.
 
     Args:
-        file_id: UUID of the ROOT file.
-        entries: Their entries in it.
+        families: Shape (n,): the numbers of their parent events where they share any, else their own hashes.
     """
-    return np.frombuffer(b"".join(_digest(_EVENT_SALT, file_id, entry) for entry in entries), dtype="<i8")
+    return mixed(families.view(np.uint64) ^ _SPLIT_SALT).view(np.int64)
 
 
-def split_hashes(file_id: str, parents: Sequence[int]) -> Integers:
-    """64-bit hashes that decide the side of events: a property of their parent alone.
+def mixed(words: Words) -> Words:
+    """Words of which each bit depends on each bit of the given ones, one to one (the last step of SplitMix64)."""
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
+
+
+def row_hashes(file_id: str, rows: Sequence[int]) -> Integers:
+    """64-bit hashes that name events of which there is nothing but rows of features.
 
     Args:
-        file_id: UUID of the ROOT file.
-        parents: Their parent events in it, which are their entries where none is shared.
+        file_id: Checksum of their file.
+        rows: Their rows in it.
     """
-    return np.frombuffer(b"".join(_digest(_SPLIT_SALT, file_id, parent) for parent in parents), dtype="<i8")
+    return np.frombuffer(b"".join(_digest(file_id, row) for row in rows), dtype="<i8")
 
 
 def is_train(split_hash: Integers) -> npt.NDArray[np.bool_]:
@@ -89,5 +98,5 @@ def is_train(split_hash: Integers) -> npt.NDArray[np.bool_]:
     return split_hash.view(np.uint64) < np.uint64(_TRAIN_BELOW)
 
 
-def _digest(salt: bytes, file_id: str, number: int) -> bytes:
-    return hashlib.blake2b(f"{file_id}:{number}".encode(), digest_size=8, person=salt).digest()
+def _digest(file_id: str, number: int) -> bytes:
+    return hashlib.blake2b(f"{file_id}:{number}".encode(), digest_size=8, person=_ROW_SALT).digest()

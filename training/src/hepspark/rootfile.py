@@ -32,7 +32,7 @@ MISSING_ET: Final = ("MissingET.MET", "MissingET.Phi")
 SIZES: Final = ("Electron_size", "MuonTight_size")
 
 PARENT: Final = "Event.Parent"
-"""Written by `hepspark simulate`, where events share a parent; real files have none."""
+"""Written by `hepspark simulate`, where events share a parent, which has a number of its own; real files have none."""
 
 BRANCHES: Final = (
     *(f"{collection}.{name}" for collection, names in COLLECTIONS.items() for name in names),
@@ -216,8 +216,8 @@ def _events(url: str, start: int, values: dict[str, Any]) -> Events:
     met, met_phi = (_one_each(url, start, branch, values[branch]) for branch in MISSING_ET)
     for branch, column in zip(MISSING_ET, (met, met_phi), strict=True):
         _refuse_bad_values(url, start, branch, column, np.arange(len(met) + 1))
-    parents = _one_each(url, start, PARENT, values[PARENT]) if PARENT in values else np.arange(start, start + len(met))
-    return Events(start, collections, met.astype(np.float64), met_phi.astype(np.float64), parents.astype(np.int64))
+    parents = _one_each(url, start, PARENT, values[PARENT]).astype(np.int64) if PARENT in values else None
+    return Events(start, collections, met.astype(np.float64), met_phi.astype(np.float64), parents)
 
 
 def _collection(

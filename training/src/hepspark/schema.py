@@ -50,7 +50,7 @@ PARTICLE_COLUMNS: Final = (
 PARTICLE_TYPES: Final = ("charged_hadron", "neutral_hadron", "photon", "electron", "muon")
 """What the integers of `particle_type` mean, by position."""
 
-DATASET_SCHEMA: Final = 1
+DATASET_SCHEMA: Final = 2
 """Version of the data set's layout; a reader refuses any other."""
 
 MODEL_SCHEMA: Final = 1

@@ -1,10 +1,10 @@
-"""Scores the events of one chunk: the work of one task of `evaluate` and `predict`.
+"""Scores the events of one chunk: the work of one task of `evaluate` and `predict`, and what both ask before.
 
 Apart from those steps, so that a worker does not import what draws the report.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,52 @@ from hepspark.model.artefact import Model
 from hepspark.model.inference import predict
 from hepspark.model.network import Floats
 from hepspark.report.axes import Axis, fill
-from hepspark.sources import Chunk, Events, read_chunk
+from hepspark.sources import Chunk, Events, Role, Source, read_chunk
+
+
+def check_fits(model: Model, sources: Sequence[Source]) -> None:
+    """Refuse data that are not of the model's features and classes, in their order.
+
+    Args:
+        model: Any.
+        sources: What it is to score.
+
+    Raises:
+        InputError: what differs, in which source, and what the model has in its place.
+    """
+    for source in sources:
+        for kind, own, given in (
+            ("features", model.features, source.features),
+            ("classes", model.classes, source.classes),
+        ):
+            if own != given:
+                raise InputError(
+                    f"{source.url}: has the {kind} {', '.join(given)}; the model {model.url} was trained on the {kind} "
+                    f"{', '.join(own)}. Give data of the model's {kind}, in its order, or train a model on these data"
+                )
+
+
+def trained_roles(model: Model) -> dict[str, Role]:
+    """SHA-256 of each file that the model's training was given, to the side that its events were on."""
+    return {sha256: source["role"] for source in model.sources for sha256 in source["files"]}
+
+
+def sided(source: Source, trained: Mapping[str, Role]) -> Source:
+    """A source, each file with the side that its events were on in training.
+
+    The split of a data set is a property of the event, so it always holds, unless the data set was given to training as
+    test data. A published file that took no part in training is a test sample as a whole.
+
+    Args:
+        source: Any.
+        trained: See `trained_roles`.
+    """
+    whole = all(trained.get(sha256) == "test" for sha256 in source.files)
+
+    def role(chunk: Chunk) -> Role:
+        return trained.get(chunk.sha256, "test") if chunk.published else "test" if whole else "split"
+
+    return replace(source, chunks=tuple(replace(chunk, role=role(chunk)) for chunk in source.chunks))
 
 
 def score_chunk(model: Model, chunk: Chunk, storage: StorageConfig) -> tuple[Events, Floats]:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from hepspark import dataset
 from hepspark.config import StorageConfig
 from hepspark.errors import InputError
-from hepspark.events import event_hashes, is_train, split_hashes
+from hepspark.events import is_train, row_hashes, split_hashes
 from hepspark.schema import CLASSES, HLF
 from hepspark.storage import checksum, join, name_of, read_verified, store_for, suffix_of
 
@@ -64,6 +64,10 @@ class Source:
     chunks: tuple[Chunk, ...]
     files: dict[str, str]
     """SHA-256 to name: of the published files, or of the ROOT files that a data set was made from."""
+    features: tuple[str, ...] = HLF
+    """What the features are, in their order; the published files are of `schema.HLF`, without saying so."""
+    classes: tuple[str, ...] = CLASSES
+    """What the labels mean, by position."""
 
 
 def open_source(url: str, storage: StorageConfig, role: Role = "split") -> Source:
@@ -83,7 +87,7 @@ def open_source(url: str, storage: StorageConfig, role: Role = "split") -> Sourc
         role = "split" if role == "train" else role
         chunks = tuple(Chunk(join(url, part.path), part.sha256, published=False, role=role) for part in found.parts)
         files = {file.sha256: file.name for file in found.manifest.inputs}
-        return Source(url, found.fingerprint, role, chunks, files)
+        return Source(url, found.fingerprint, role, chunks, files, found.manifest.features, found.manifest.classes)
     store = store_for(url, storage)
     single = [entry for entry in store.glob(url) if suffix_of(entry.url) == ".parquet"]
     entries = single or [entry for entry in store.walk(url) if suffix_of(entry.url) == ".parquet"]
@@ -158,12 +162,12 @@ def _published(chunk: Chunk, table: pa.Table) -> Events:
     if not (np.isin(targets, (0, 1)).all() and (targets.sum(axis=1) == 1).all()):
         raise InputError(f"{chunk.url}: encoded_label holds rows that are not one-hot over {len(CLASSES)} classes")
     entry = np.arange(len(features), dtype=np.int64)
-    numbers = entry.tolist()
-    split_hash = split_hashes(chunk.sha256, numbers)
+    event_hash = row_hashes(chunk.sha256, entry.tolist())
+    split_hash = split_hashes(event_hash)
     return Events(
         file_id=np.full(len(entry), chunk.sha256, dtype=object),
         entry=entry,
-        event_hash=event_hashes(chunk.sha256, numbers),
+        event_hash=event_hash,
         split_hash=split_hash,
         is_train=_side(chunk.role, split_hash),
         label=targets.argmax(axis=1).astype(np.int8),

@@ -134,7 +134,8 @@ class IngestConfig(Section):
     output: Url | None = None
     """The data set; new files are added to one that is there."""
     on_bad_file: Literal["fail", "skip"] = "fail"
-    """Whether a file that cannot be read stops the run, or is set aside and listed in the manifest."""
+    """Whether a file that cannot be read, or events that are in two files, stop the run; or whether the file is set
+    aside, each event is taken once, and the manifest lists them."""
     particles: bool = True
     """Whether to store the particle sequences beside the 14 features."""
     compatibility: Literal["none", "sparkdltrigger"] = "none"

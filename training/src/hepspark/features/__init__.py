@@ -4,5 +4,6 @@ Definitions follow arXiv:1909.10389 and arXiv:1807.00083, and are computed for m
 """
 
 from hepspark.features.compute import CUTS, Features, compute
+from hepspark.features.identity import event_hashes
 
-__all__ = ["CUTS", "Features", "compute"]
+__all__ = ["CUTS", "Features", "compute", "event_hashes"]

@@ -38,7 +38,7 @@ def compute(events: Events, *, particles: bool = True, published: bool = False) 
         particles: Whether to make the particle sequences.
         published: Whether to reproduce the published code (cerndb/SparkDLTrigger) where it differs from its
             description: MT is squared, isolation cones break at φ = ±π, the choice between electron and muon is by
-            η, and isolations count the particle itself as that code does.
+            η, isolations count the particle itself as that code does, and of too many particles the first are kept.
     """
     wrap_at = 2.0 * np.pi if published else np.pi
     groups = candidates(events)

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from hepspark.events import Floats, Integers
+from hepspark.events import Floats, Integers, Words
 from hepspark.features.isolation import CONE
 
 
@@ -34,10 +34,13 @@ SIGNATURES: Final = {
     "pair_sums": "f8[:,::1](f8[::1],f8[::1],f8[::1],i8[::1],i8[::1],f8)",
     "cone_sums": "f8[::1](f8[::1],f8[::1],i8[::1],f8[::1],f8[::1],f8[::1],i8[::1],f8,f8)",
     "falling_order": "i8[::1](f8[::1],i8[::1])",
+    "fold": "u8[::1](u8[::1],u8[::1],i8[::1],i8[::1])",
 }
 """Types that the loops are compiled for ahead of time, for images (`deploy/images/compile_kernels.py`)."""
 
 _TWO_PI: Final = 2.0 * np.pi
+_FOLD: Final = np.uint64(0x9E3779B97F4A7C15)
+_HALF: Final = np.uint64(32)
 # Particles are sorted into bins of η a little wider than the cone, so that its particles are in this bin and the
 # next; the bins at both ends hold everything beyond.
 _BIN: Final = 0.3125
@@ -186,6 +189,33 @@ def falling_order(values: Floats, offsets: Integers) -> Integers:  # pragma: no 
                 j -= 1
             order[j] = moving
     return order
+
+
+@njit(cache=_CACHE)
+def fold(state: Words, values: Words, offsets: Integers, chosen: Integers) -> Words:  # pragma: no cover (compiled)
+    """Hashes of chosen events with one more list of values in them: its length, then each value in its order.
+
+    For values of any bits, each step is one to one in the hash, so that no difference is lost on the way.
+
+    Args:
+        state: Shape (m,), hashes of the chosen events so far.
+        values: Shape (N,), the bits of the values.
+        offsets: Shape (n + 1,): the values of event i are offsets[i] to offsets[i + 1].
+        chosen: Shape (m,), which of the n events they are.
+
+    Returns:
+        Shape (m,): the new hashes.
+    """
+    result = np.empty_like(state)
+    for place in range(len(chosen)):
+        first, last = offsets[chosen[place]], offsets[chosen[place] + 1]
+        word = (state[place] ^ np.uint64(last - first)) * _FOLD
+        word ^= word >> _HALF
+        for i in range(first, last):
+            word = (word ^ values[i]) * _FOLD
+            word ^= word >> _HALF
+        result[place] = word
+    return result
 
 
 @njit(cache=_CACHE)

@@ -42,7 +42,8 @@ def sequences(
         leptons: The lepton of each of m selected events, by rising event.
         wrap_at: See `loops.pair_sums`.
         published: Whether isolations are as in the published code, which adds a particle to its own sum and takes
-            its pT off the charged one, whatever it is.
+            its pT off the charged one, whatever it is; and whether the particles of a kind above its limit are
+            those that come last in the file, and not the softest.
     """
     kept = [_of_events(group, leptons.event) for group in groups]
     offsets = np.sum([group.offsets for group in kept], axis=0)
@@ -58,7 +59,7 @@ def sequences(
     keep = np.ones(len(pt), dtype=np.bool_)
     keep[into[0]] = np.sqrt(distance2[into[0]]) > OWN_TRACK
     for group, places, limit in zip(kept, into, LIMITS, strict=True):
-        _drop_softest(keep, pt, places, group.offsets, limit)
+        _drop_surplus(keep, pt, places, group.offsets, limit, published=published)
     found = np.flatnonzero(keep)
     ends = np.concatenate([[0], np.cumsum(keep)])[offsets]
     chosen = found[falling_order(distance2[found], ends)]
@@ -113,12 +114,16 @@ def _places(groups: list[Collection], offsets: Integers) -> list[Integers]:
     return places
 
 
-def _drop_softest(keep: npt.NDArray[np.bool_], pt: Floats, places: Integers, offsets: Integers, limit: int) -> None:
+def _drop_surplus(
+    keep: npt.NDArray[np.bool_], pt: Floats, places: Integers, offsets: Integers, limit: int, *, published: bool
+) -> None:
     """Keep no more than `limit` particles of one kind in each event; few events have so many."""
     for event in np.flatnonzero(np.diff(offsets) > limit):
         own = places[offsets[event] : offsets[event + 1]]
         own = own[keep[own]]
-        keep[own[np.argsort(-pt[own], kind="stable")[limit:]]] = False
+        # The published code counts in the file's order.
+        preferred = own if published else own[np.argsort(-pt[own], kind="stable")]
+        keep[preferred[limit:]] = False
 
 
 def _merged(values: list[npt.NDArray[_Kind]], into: list[Integers]) -> npt.NDArray[_Kind]:

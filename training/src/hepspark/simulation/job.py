@@ -1,6 +1,7 @@
 """One file's worth of simulation, and the worker processes that do it."""
 
 import errno
+import hashlib
 import multiprocessing
 import os
 import threading
@@ -17,6 +18,7 @@ from pathlib import Path
 from signal import SIG_IGN, SIGINT, signal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hepspark.config import SimulateConfig, StorageConfig
 from hepspark.errors import RunError
@@ -28,6 +30,7 @@ from hepspark.storage import name_of, store_for
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "hepspark/simulate")
 _PYTHIA_SEEDS = 900_000_000
+_SALT = b"collision"
 
 
 @dataclass(frozen=True)
@@ -109,15 +112,20 @@ def _recorded(file: File, name: uuid.UUID, config: SimulateConfig, pool: Pool | 
         recorded = reconstruct(truth, pool, config.pileup, rng)
         if len(recorded) > left:
             recorded = chosen(recorded, np.arange(left))
-        # Counted from 0 in the file: where no two events share a collision, this is the entry number.
         distinct, order = np.unique(recorded.parent, return_inverse=True)
-        recorded = replace(recorded, parent=order + parents)
+        recorded = replace(recorded, parent=collision_numbers(name, len(distinct), start=parents)[order])
         parents += len(distinct)
         left -= len(recorded)
         _advance(len(recorded))
         yield recorded
         if left == 0:
             return
+
+
+def collision_numbers(name: uuid.UUID, count: int, start: int = 0) -> NDArray[np.int64]:
+    """Numbers of a file's collisions that no other file has: hashes of the file's identity and of their order in it."""
+    hashes = (hashlib.blake2b(f"{name}:{start + n}".encode(), digest_size=8, person=_SALT) for n in range(count))
+    return np.frombuffer(b"".join(found.digest() for found in hashes), dtype="<i8")
 
 
 def _seeds(*numbers: int) -> tuple[int, int]:

@@ -33,7 +33,7 @@ from hepspark.simulation.particles import (
     renumbered,
 )
 
-RECIPE: Final = 2
+RECIPE: Final = 3
 """Raise it whenever a change alters the simulated events: files of another recipe are not mixed in."""
 
 W_PT_HAT_MIN: Final = 20.0

@@ -1,5 +1,6 @@
 """Recorded events as ROOT files in the layout of Delphes."""
 
+import math
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,10 +16,13 @@ from hepspark.simulation.reconstruct import Recorded
 
 TREE: Final = "Delphes"
 PARENT: Final = "Event.Parent"
-"""Number of the collision an event was made from, unique in its file: events that share it are not independent."""
+"""Number of the collision an event was made from, which no other collision has: events that share it are not
+independent, and stay together in a merged file as well."""
 BASKET_EVENTS: Final = 1_000
 MANTISSA_BITS: Final = 12
 """Bits of a number's fraction that are kept: a precision of 1.2e-4, far finer than the detector's."""
+PHI_MAX: Final = math.floor(math.pi * 2 ** (MANTISSA_BITS - 1)) / 2 ** (MANTISSA_BITS - 1)
+"""The largest azimuth that these bits can tell and that is not beyond π."""
 
 
 def write(path: Path, batches: Iterable[Recorded], identity: uuid.UUID) -> None:
@@ -66,11 +70,19 @@ def round_mantissa(values: NDArray[Any]) -> NDArray[np.float32]:
     return ((bits + half) >> dropped << dropped).view(np.float32)
 
 
+def round_phi(azimuths: NDArray[Any]) -> NDArray[np.float32]:
+    """Azimuths within ±π, rounded like all numbers but never beyond ±π.
+
+    Readers that bring differences of azimuths into ±π take those beyond for another turn.
+    """
+    return np.clip(round_mantissa(azimuths), np.float32(-PHI_MAX), np.float32(PHI_MAX))
+
+
 def _columns(recorded: Recorded) -> dict[str, ak.Array]:
     events = len(recorded)
 
     def collection(of: Particles, **fields: NDArray[Any]) -> ak.Array:
-        stored = {name: round_mantissa(v) if v.dtype == np.float64 else v for name, v in fields.items()}
+        stored = {name: _stored(name, values) for name, values in fields.items()}
         return ak.unflatten(ak.zip(stored), np.bincount(of.event, minlength=events))
 
     def lepton(of: Particles) -> ak.Array:
@@ -78,7 +90,7 @@ def _columns(recorded: Recorded) -> dict[str, ak.Array]:
         return collection(of, PT=of.pt, Eta=of.eta, Phi=of.phi, Charge=charge)
 
     tracks, photons, neutrals, jets = recorded.tracks, recorded.photons, recorded.neutral_hadrons, recorded.jets
-    missing = {"MET": round_mantissa(recorded.missing_et), "Phi": round_mantissa(recorded.missing_phi)}
+    missing = {"MET": round_mantissa(recorded.missing_et), "Phi": round_phi(recorded.missing_phi)}
     return {
         PARENT: ak.Array(recorded.parent),
         "EFlowTrack": collection(
@@ -93,3 +105,9 @@ def _columns(recorded: Recorded) -> dict[str, ak.Array]:
         "MissingET": ak.unflatten(ak.zip(missing), np.ones(events, np.int64)),
         "Jet": collection(jets, PT=jets.pt, Eta=jets.eta, Phi=jets.phi, BTag=recorded.b_tag.astype(np.uint32)),
     }  # fmt: skip
+
+
+def _stored(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    if values.dtype != np.float64:
+        return values
+    return round_phi(values) if name == "Phi" else round_mantissa(values)

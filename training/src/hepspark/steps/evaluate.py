@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -16,14 +15,15 @@ from hepspark.errors import InputError
 from hepspark.model import artefact
 from hepspark.model.artefact import Model
 from hepspark.model.network import Network
+from hepspark.overlap import check_apart
 from hepspark.progress import say
 from hepspark.report.axes import Axis, for_features
 from hepspark.report.content import Content, FeatureHistogram, SourceSummary
 from hepspark.report.render import render
 from hepspark.schema import CLASSES, HLF
-from hepspark.scoring import ScoredTestSide, score_test_side
+from hepspark.scoring import ScoredTestSide, check_fits, score_test_side, sided, trained_roles
 from hepspark.session import spark_session
-from hepspark.sources import Chunk, Role, Source, check_distinct, open_source
+from hepspark.sources import Source, check_distinct, open_source
 from hepspark.spark import run_tasks
 from hepspark.storage import check_writable, is_s3, join, refuse_strangers, store_for
 from hepspark.supervision import UNSUPERVISED, Supervision
@@ -98,6 +98,7 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
     axes = for_features(model.scaler.mean, model.scaler.width)
     chunks = [chunk for source in sources for chunk in source.chunks]
     with spark_session(config, supervision) as context:
+        check_apart(context, sources, "evaluate.input", storage)
         scored = run_tasks(
             context, partial(score_test_side, model, axes, storage), chunks, "Scoring test events", "files"
         )
@@ -136,31 +137,18 @@ def tell_link(report: str, storage: StorageConfig) -> None:
 
 def _sources(model: Model, urls: Sequence[str], storage: StorageConfig) -> list[Source]:
     """What is evaluated on: the sources that are named, or those of the model that have a test side."""
-    trained: dict[str, Role] = {sha256: source["role"] for source in model.sources for sha256 in source["files"]}
+    trained = trained_roles(model)
     given_apart = [source["url"] for source in model.sources if source["role"] == "test"]
     own = given_apart or [source["url"] for source in model.sources if source["role"] == "split"]
-    sources = [_sided(open_source(url, storage), trained) for url in urls or own]
+    sources = [sided(open_source(url, storage), trained) for url in urls or own]
     check_distinct(sources, "evaluate.input")
+    check_fits(model, sources)
     for source in sources:
         if all(chunk.role == "train" for chunk in source.chunks):
             raise InputError(
                 f"{source.url}: the model was trained on all of these events; name test data in evaluate.input"
             )
     return sources
-
-
-def _sided(source: Source, trained: dict[str, Role]) -> Source:
-    """A source, each file with the side that its events were on in training.
-
-    The split of a data set is a property of the event, so it always holds, unless the data set was given to training as
-    test data. A published file that took no part in training is a test sample as a whole.
-    """
-    whole = all(trained.get(sha256) == "test" for sha256 in source.files)
-
-    def role(chunk: Chunk) -> Role:
-        return trained.get(chunk.sha256, "test") if chunk.published else "test" if whole else "split"
-
-    return replace(source, chunks=tuple(replace(chunk, role=role(chunk)) for chunk in source.chunks))
 
 
 def _summaries(

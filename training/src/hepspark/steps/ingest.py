@@ -2,19 +2,21 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hepspark import dataset, inputs
+import numpy as np
+import numpy.typing as npt
+
+from hepspark import copies, dataset, inputs
 from hepspark.config import Config, IngestConfig, StorageConfig, given
-from hepspark.dataset import Dataset, Excluded, Input, Manifest
+from hepspark.dataset import Dataset, Excluded, Input, Manifest, Part
 from hepspark.errors import InputError
-from hepspark.features import CUTS
-from hepspark.parts import SPLITS, Range, Settings, Written, write_part
+from hepspark.parts import FLOW, SPLITS, Range, Settings, Written, without, write_part
 from hepspark.progress import say
 from hepspark.rootfile import BadFileError
-from hepspark.schema import CLASSES, DATASET_SCHEMA, NO_LABEL
+from hepspark.schema import CLASSES, DATASET_SCHEMA, HLF, NO_LABEL
 from hepspark.session import spark_session
 from hepspark.spark import run_tasks
 from hepspark.storage import check_writable, join, name_of, refuse_strangers, store_for
@@ -60,8 +62,14 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
     with spark_session(config, supervision) as context:
         found = run_tasks(context, partial(inputs.examine, storage, skip), sources, "Looking at files", "files")
         chosen = inputs.choose(found, existing.manifest.inputs if existing else (), skip=skip)
-        added, damaged = _process(context, chosen.new, output, ingest, storage)
-    manifest = _manifest(existing, added, [*chosen.excluded, *damaged], ingest)
+        settings = Settings(
+            output, ingest.particles, ingest.compatibility == "sparkdltrigger", ingest.entries_per_chunk, storage
+        )
+        added, damaged = _process(context, chosen.new, settings, ingest)
+        urls = {file.survey.file_id: file.source.url for file in (*chosen.new, *chosen.known)}
+        before = existing.manifest.inputs if existing else ()
+        added, doubled = _distinct(context, before, added, urls, settings, skip=skip)
+    manifest = _manifest(existing, added, [*chosen.excluded, *damaged, *doubled], ingest)
     changed = _differs(manifest, existing)
     if changed:
         existing = dataset.commit(output, existing.version + 1 if existing else 1, manifest, storage)
@@ -100,13 +108,9 @@ def _existing(output: str, ingest: IngestConfig, storage: StorageConfig) -> Data
 def _process(
     context: "SparkContext",
     new: Sequence[inputs.Candidate],
-    output: str,
+    settings: Settings,
     ingest: IngestConfig,
-    storage: StorageConfig,
 ) -> tuple[list[Input], list[Excluded]]:
-    settings = Settings(
-        output, ingest.particles, ingest.compatibility == "sparkdltrigger", ingest.entries_per_chunk, storage
-    )
     ranges = [entries for candidate in new for entries in _ranges(candidate, ingest.entries_per_task)]
     work = partial(_attempt, settings, ingest.on_bad_file == "skip")
     results = run_tasks(context, work, ranges, "Computing features", "parts")
@@ -121,9 +125,90 @@ def _process(
         damaged.append(next(outcome for outcome in mine if isinstance(outcome, Excluded)))
         for outcome in written:
             if outcome.part:
-                url = join(output, outcome.part.path)
-                store_for(url, storage).delete(url)
+                url = join(settings.output, outcome.part.path)
+                store_for(url, settings.storage).delete(url)
     return added, damaged
+
+
+def _distinct(
+    context: "SparkContext",
+    known: Sequence[Input],
+    new: Sequence[Input],
+    urls: Mapping[str, str],
+    settings: Settings,
+    *,
+    skip: bool,
+) -> tuple[list[Input], list[Excluded]]:
+    """New files without the events that are there already, in this run's files or in the data set's.
+
+    Args:
+        context: Spark.
+        known: What the data set was made from before.
+        new: What was added, in the order in which an event's first file keeps it.
+        urls: UUID to URL of the files that were given now, for messages.
+        settings: Of the run.
+        skip: Whether to take each event once, instead of refusing all.
+
+    Raises:
+        InputError: an event is there twice, and is not to be skipped or belongs to two classes.
+    """
+    if not new:
+        return [], []
+    files = [*known, *new]
+    hashes = iter(run_tasks(context, partial(_hashes, settings), _parts(files), "Comparing events", "parts"))
+    found = copies.find(
+        [np.concatenate([np.empty(0, np.int64), *(next(hashes) for _ in file.parts)]) for file in files]
+    )
+    names = [urls.get(file.file_id, file.name) for file in files]
+    for group, first in found.shared:
+        if files[group].class_name != files[first].class_name:
+            here, there = (f"{names[number]} of class {files[number].class_name}" for number in (group, first))
+            raise InputError(f"{copies.sentence(here, there, found.shared[group, first])}; correct ingest.input")
+    if not found.shared:
+        return list(new), []
+    if not skip:
+        raise InputError(
+            "\n".join(copies.told(found.shared, names))
+            + "\nThese are copies of events. Leave out the files that hold them, or take each event once, from the "
+            "first file, with ingest.on_bad_file=skip"
+        )
+    pairs: dict[int, dict[tuple[int, int], int]] = {}
+    for pair, count in found.shared.items():
+        pairs.setdefault(pair[0], {})[pair] = count
+    doubled = [
+        Excluded(name=files[group].name, reason="; ".join([*copies.told(own, names), "each event is taken once"]))
+        for group, own in pairs.items()
+    ]
+    return _without(context, new, found.later[len(known) :], settings), doubled
+
+
+def _hashes(settings: Settings, part: Part) -> npt.NDArray[np.int64]:
+    return dataset.read_hashes(join(settings.output, part.path), settings.storage)
+
+
+def _parts(files: Iterable[Input]) -> list[Part]:
+    return [part for file in files for part in file.parts]
+
+
+def _without(
+    context: "SparkContext", files: Sequence[Input], later: Sequence[npt.NDArray[np.bool_]], settings: Settings
+) -> list[Input]:
+    """The files with those rows taken out of their parts that are copies."""
+    parts = _parts(files)
+    gone = np.split(np.concatenate(later), np.cumsum([part.rows for part in parts])[:-1])
+    affected = [(part, mask) for part, mask in zip(parts, gone, strict=True) if mask.any()]
+    made = run_tasks(context, partial(without, settings), affected, "Taking out copies", "parts")
+    changed = dict(zip((part for part, _ in affected), made, strict=True))
+    result = []
+    for file in files:
+        outcomes = [changed.get(part, Written(part, {})) for part in file.parts]
+        fewer = Counter[str]()
+        for outcome in outcomes:
+            fewer.update(outcome.counts)
+        flow = {name: count - fewer[name] for name, count in file.cut_flow.items()}
+        kept = tuple(outcome.part for outcome in outcomes if outcome.part)
+        result.append(file.model_copy(update={"cut_flow": flow, "parts": kept}))
+    return result
 
 
 def _ranges(candidate: inputs.Candidate, length: int) -> list[Range]:
@@ -161,7 +246,7 @@ def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:
     total: Counter[str] = Counter()
     for item in counts:
         total.update(item)
-    return {name: total[name] for name in (*CUTS, *SPLITS)}
+    return {name: total[name] for name in (*FLOW, *SPLITS)}
 
 
 def _manifest(
@@ -179,6 +264,8 @@ def _manifest(
         schema_version=DATASET_SCHEMA,
         particles=ingest.particles,
         compatibility=ingest.compatibility,
+        features=HLF,
+        classes=CLASSES,
         counts=counts,
         inputs=tuple(files),
         excluded=tuple(dict.fromkeys([*before, *excluded])),
@@ -186,8 +273,8 @@ def _manifest(
         config=ingest.model_dump(mode="json"),
     )
     for name, flow in counts.items():
-        if flow[CUTS[-1]] == 0:
-            steps = ", ".join(f"{cut} {flow[cut]}" for cut in CUTS)
+        if flow[FLOW[-1]] == 0:
+            steps = ", ".join(f"{cut} {flow[cut]}" for cut in FLOW)
             aside = "".join(f"\n  {item.reason}" for item in manifest.excluded)
             raise InputError(f"class {name}: no event was selected ({steps}); give files with such events{aside}")
     return manifest
@@ -201,7 +288,7 @@ def _differs(manifest: Manifest, existing: Dataset | None) -> bool:
 
 def _report(data: Dataset, changed: bool, n_added: int, n_known: int) -> None:
     for name, flow in data.manifest.counts.items():
-        steps = " → ".join(f"{flow[cut]:,} {cut}" for cut in CUTS)
+        steps = " → ".join(f"{flow[cut]:,} {cut}" for cut in FLOW)
         say(f"{name}: {steps} ({', '.join(f'{flow[side]:,} {side}' for side in SPLITS)})")
     for item in data.manifest.excluded:
         say(f"set aside: {item.reason}")

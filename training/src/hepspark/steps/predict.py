@@ -5,8 +5,12 @@ Layout below the output:
     parts/<name>.parquet   one for each Parquet file of the input
     manifest.json          written last: parts with their checksums, the model, the sources
 
-Columns of a part: `file_id` and `entry` name the event, `label` is its class (null where unknown), `p_qcd`,
-`p_ttbar` and `p_wjets` are its class probabilities, `prediction` is the class that has the highest.
+Columns of a part: `file_id` and `entry` name the event, `split` is the side it is on, `label` is its class (null where
+unknown), `p_qcd`, `p_ttbar` and `p_wjets` are its class probabilities, `prediction` is the class that has the highest.
+
+`split` is "train" for events that the model was or might have been trained or validated on, "test" for others: as in
+the data set, or all "test" where the model's training was given the data set as test data. Published Parquet has no
+split: `split` is null in files that took no part in the model's training, and is that training's side in the others.
 """
 
 import hashlib
@@ -17,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -26,15 +31,15 @@ from hepspark.model import artefact
 from hepspark.model.artefact import Model
 from hepspark.progress import say
 from hepspark.schema import CLASSES, NO_LABEL
-from hepspark.scoring import score_chunk
+from hepspark.scoring import check_fits, score_chunk, sided, trained_roles
 from hepspark.session import spark_session
-from hepspark.sources import Chunk, Source, check_distinct, open_source
+from hepspark.sources import Chunk, Events, Source, check_distinct, open_source
 from hepspark.spark import run_tasks
 from hepspark.storage import check_writable, join, name_of, refuse_strangers, store_for
 from hepspark.supervision import UNSUPERVISED, Supervision
 from hepspark.versions import versions
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Version of the output's layout."""
 
 MANIFEST: Final = "manifest.json"
@@ -43,6 +48,7 @@ COLUMNS: Final = pa.schema(
     [
         pa.field("file_id", pa.string(), nullable=False),
         pa.field("entry", pa.int64(), nullable=False),
+        pa.field("split", pa.string()),
         pa.field("label", pa.int8()),
         *(pa.field(f"p_{name}", pa.float32(), nullable=False) for name in CLASSES),
         pa.field("prediction", pa.int8(), nullable=False),
@@ -65,11 +71,9 @@ def check(config: Config, made: Collection[str] = ()) -> None:
     """
     predict, storage = config.predict, config.storage
     output = given(predict.output, "predict.output")
-    for url in given(predict.input, "predict.input"):
-        if url not in made:
-            open_source(url, storage)
+    sources = [open_source(url, storage) for url in given(predict.input, "predict.input") if url not in made]
     if given(predict.model, "predict.model") not in made:
-        artefact.load(predict.model or "", storage)
+        check_fits(artefact.load(predict.model or "", storage), sources)
     check_writable(output, storage)
 
 
@@ -136,8 +140,10 @@ def _asked(config: Config) -> tuple[Model, list[Source], str]:
     output = given(predict.output, "predict.output")
     urls = given(predict.input, "predict.input")
     model = artefact.load(given(predict.model, "predict.model"), storage)
-    sources = [open_source(url, storage) for url in urls]
+    trained = trained_roles(model)
+    sources = [sided(open_source(url, storage), trained) for url in urls]
     check_distinct(sources, "predict.input")
+    check_fits(model, sources)
     return model, sources, output
 
 
@@ -146,6 +152,7 @@ def _identity(model: Model, sources: Sequence[Source]) -> dict[str, Any]:
         "schema_version": SCHEMA,
         "model_fingerprint": fingerprint(model),
         "source_fingerprints": [source.fingerprint for source in sources],
+        "source_sides": [sorted({chunk.role for chunk in source.chunks}) for source in sources],
     }
 
 
@@ -179,6 +186,7 @@ def _score(model: Model, output: str, storage: StorageConfig, task: tuple[Chunk,
         {
             "file_id": pa.array(events.file_id, pa.string()),
             "entry": events.entry,
+            "split": _sides(model, chunk, events),
             "label": pa.array(events.label, pa.int8(), mask=events.label == NO_LABEL),
             **{f"p_{title}": scores[:, label] for label, title in enumerate(CLASSES)},
             "prediction": scores.argmax(axis=1).astype("int8"),
@@ -201,6 +209,12 @@ def _score(model: Model, output: str, storage: StorageConfig, task: tuple[Chunk,
         "sha256": hashlib.sha256(content).hexdigest(),
         "source": chunk.url,
     }
+
+
+def _sides(model: Model, chunk: Chunk, events: Events) -> pa.Array:
+    if chunk.published and chunk.sha256 not in trained_roles(model):
+        return pa.nulls(len(events.entry), pa.string())
+    return pa.array(np.where(events.is_train, "train", "test"), pa.string())
 
 
 def _remove_leftovers(output: str, parts: Sequence[dict[str, Any]], storage: StorageConfig) -> None:

@@ -20,6 +20,7 @@ from hepspark.model.bigdl import Trainer, check_batch, check_parallelism, mean_l
 from hepspark.model.inference import accuracy, cross_entropy, log_probabilities
 from hepspark.model.network import NETWORKS, Floats, initial_weights
 from hepspark.model.optimizer import fresh
+from hepspark.overlap import check_apart
 from hepspark.progress import Tracker, say, track
 from hepspark.run import commits, plan, shards
 from hepspark.run.plan import Plan, PlannedSource
@@ -156,6 +157,7 @@ def _parallelism(config: SparkConfig) -> tuple[int, int] | None:
 def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: StorageConfig) -> Plan:
     sources = _sources(train, storage)
     chunks = [chunk for source in sources if source.role != "test" for chunk in source.chunks]
+    check_apart(context, sources, "train.input and train.test_input", storage)
     index = shards.index(context, chunks, train.validation_fraction, storage)
     chosen = plan.select(index, train.balance)
     rows = train.batch * train.batches_per_step

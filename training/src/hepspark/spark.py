@@ -300,8 +300,10 @@ def run_tasks(
     """
     if not items:
         return []
-    rdd = context.parallelize(items, len(items)).map(_Guarded(work))
-    return _results(_collect(context, rdd, title, len(items), unit, items))
+    with _told(context, title, items):
+        rdd = context.parallelize(items, len(items)).map(_Guarded(work))
+        outcomes = _collect(context, rdd, title, len(items), unit)
+    return _results(outcomes)
 
 
 def run_grouped(
@@ -327,15 +329,27 @@ def run_grouped(
     Raises:
         HepsparkError: of the kind the tasks raised; the messages of all failed tasks are in it.
     """
-    pieces = context.parallelize(items, len(items)).flatMap(_GuardedPieces(split))
-    rdd = pieces.groupByKey(groups).map(_GuardedGroup(combine))
-    return _results(_collect(context, rdd, title, len(items) + groups, unit))
+    with _told(context, title):
+        pieces = context.parallelize(items, len(items)).flatMap(_GuardedPieces(split))
+        rdd = pieces.groupByKey(groups).map(_GuardedGroup(combine))
+        outcomes = _collect(context, rdd, title, len(items) + groups, unit)
+    return _results(outcomes)
 
 
-def _collect(
-    context: "SparkContext", rdd: "RDD[Any]", title: str, total: int, unit: str, items: Sequence[Any] = ()
-) -> list[Any]:
-    """All results; `items` are what the tasks work on, where task and item have the same number."""
+@contextmanager
+def _told(context: "SparkContext", title: str, items: Sequence[Any] = ()) -> Iterator[None]:
+    """Turn what Spark raises into one line; `items` are what its tasks work on, where both have the same number."""
+    try:
+        yield
+    except HepsparkError:  # a request to end, which arrives anywhere
+        raise
+    except Exception as error:
+        found = re.search(r"Task (\d+) in stage", str(error)) if items else None
+        place = named(items[int(found[1])]) if found else title or "Spark"
+        raise told_by_executor(error) or RunError(f"{place}: {reason(context, error)}") from error
+
+
+def _collect(context: "SparkContext", rdd: "RDD[Any]", title: str, total: int, unit: str) -> list[Any]:
     from pyspark import inheritable_thread_target
 
     group = f"hepspark-{time.monotonic_ns()}"
@@ -353,19 +367,10 @@ def _collect(
                     shown = finished
         finally:
             pool.shutdown(wait=False)  # an interrupt must not wait for the job; the end of its JVM ends it
-        try:
-            outcomes = future.result()
-        except Exception as error:
-            place = _failed_item(error, items) or title or "Spark"
-            raise told_by_executor(error) or RunError(f"{place}: {reason(context, error)}") from error
+        outcomes = future.result()
         if tracker and total > shown:
             tracker.advance(total - shown)
     return list(outcomes)
-
-
-def _failed_item(error: Exception, items: Sequence[Any]) -> str:
-    found = re.search(r"Task (\d+) in stage", str(error)) if items else None
-    return named(items[int(found[1])]) if found else ""
 
 
 def _results(outcomes: list[Any]) -> list[Any]:

@@ -1,6 +1,6 @@
 """Where training and test events come from: data sets of ingest, or the published SparkDLTrigger Parquet.
 
-The published files hold `HLF_input` (14 numbers) and `encoded_label` (one-hot), each an array or a Spark ML
+The published files hold `HLF_input` (14 numbers) and `encoded_label` (one-hot), each a list, a tensor or a Spark
 vector. They carry no event id: an event is named by its file's checksum and its row.
 """
 

@@ -348,9 +348,12 @@ VECTORS = pa.array(np.ones((6, 14)).tolist())
 )
 def test_a_wrong_column_is_told_by_every_step_without_spark(line, tmp_path, monkeypatch, step, columns, message):
     monkeypatch.delattr(step, "spark_session")
-    pq.write_table(pa.table(columns), tmp_path / "foreign.parquet")
-    given = {"output": str(tmp_path / "x"), "input": [str(tmp_path)]} | ({} if step is train else {"model": line.model})
-    with pytest.raises(InputError, match=rf"foreign\.parquet: column {message}"):
+    (tmp_path / "foreign").mkdir()
+    pq.write_table(pa.table(columns), tmp_path / "foreign/a.parquet")
+    given = {"output": str(tmp_path / "x"), "input": [str(tmp_path / "foreign")]} | (
+        {} if step is train else {"model": line.model}
+    )
+    with pytest.raises(InputError, match=rf"foreign/a\.parquet: column {message}"):
         step.run(Config.model_validate({step.__name__.rpartition(".")[2]: given}))
     assert not (tmp_path / "x").exists()
 

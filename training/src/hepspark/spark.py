@@ -105,6 +105,10 @@ def spark_context(
 
 def _start(conf: "SparkConf", *, bigdl: bool) -> "SparkContext":
     from pyspark import SparkContext
+    from pyspark.accumulators import AccumulatorServer
+
+    # Where Java ends, it would show a stack; the work that failed tells the reason.
+    AccumulatorServer.handle_error = _say_nothing  # type: ignore[assignment]  # its parameters are given by place
 
     context: SparkContext
     if bigdl:
@@ -121,6 +125,10 @@ def _start(conf: "SparkConf", *, bigdl: bool) -> "SparkContext":
         context = SparkContext(conf=conf)
     context.setLogLevel("ERROR")
     return context
+
+
+def _say_nothing(_server: object, _request: object, _client: object) -> None:
+    """Take the place of what shows a stack."""
 
 
 def _end(context: "SparkContext") -> None:

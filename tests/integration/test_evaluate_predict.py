@@ -3,6 +3,9 @@
 import hashlib
 import io
 import json
+import os
+import signal
+import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -14,14 +17,14 @@ from sklearn.metrics import roc_auc_score
 
 from hepspark import dataset
 from hepspark.config import Config, SparkConfig
-from hepspark.errors import InputError
+from hepspark.errors import InputError, RunError
 from hepspark.model import artefact
 from hepspark.model.inference import predict as forward
 from hepspark.model.network import hlf, initial_weights
 from hepspark.model.scaler import Scaler
 from hepspark.schema import CLASSES, DATASET_SCHEMA, HLF
-from hepspark.sources import open_source, read_chunk
-from hepspark.spark import spark_context
+from hepspark.sources import Chunk, open_source, read_chunk
+from hepspark.spark import run_grouped, run_tasks, spark_context
 from hepspark.steps import evaluate, predict, train
 from hepspark.storage import join, store_for
 
@@ -429,3 +432,93 @@ def test_a_model_that_diverged_is_named(line, step):
 def test_what_is_not_given_is_asked_for(line, step):
     with pytest.raises(InputError, match=r"\.output is not given"):
         line.run(step, input=[line.data], output=None)
+
+
+TARGETS = pa.array(np.eye(3)[np.arange(6) % 3].tolist())
+VECTORS = pa.array(np.ones((6, 14)).tolist())
+
+
+@pytest.mark.parametrize("step", [train, evaluate, predict])
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (
+            {"HLF_input": VECTORS, "encoded_label": pa.array(range(6))},
+            "encoded_label has the type int64; expected a list",
+        ),
+        ({"HLF_input": VECTORS, "encoded_label": pa.array(["qcd"] * 6)}, "encoded_label has the type string; expected"),
+        ({"HLF_input": pa.array([{"HT": 1.0}] * 6), "encoded_label": TARGETS}, "HLF_input has the type struct<HT:"),
+    ],
+)
+def test_a_wrong_column_is_told_by_every_step_without_spark(line, tmp_path, monkeypatch, step, columns, message):
+    monkeypatch.delattr(step, "spark_session")
+    (tmp_path / "foreign").mkdir()
+    pq.write_table(pa.table(columns), tmp_path / "foreign/a.parquet")
+    given = {"output": str(tmp_path / "x"), "input": [str(tmp_path / "foreign")]} | (
+        {} if step is train else {"model": line.model}
+    )
+    with pytest.raises(InputError, match=rf"foreign/a\.parquet: column {message}"):
+        step.run(Config.model_validate({step.__name__.rpartition(".")[2]: given}))
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("step", [evaluate, predict])
+def test_a_null_that_only_the_data_shows_is_told_with_its_row(line, tmp_path, step):
+    rows = [*VECTORS.to_pylist()[:4], None, [1.0] * 14]
+    (tmp_path / "foreign").mkdir()
+    pq.write_table(pa.table({"HLF_input": rows, "encoded_label": TARGETS}), tmp_path / "foreign/a.parquet")
+    with pytest.raises(InputError, match=r"foreign/a\.parquet: HLF_input of row 4 is null; give 14 numbers") as told:
+        line.run(step, input=[str(tmp_path / "foreign")])
+    assert "Traceback" not in str(told.value)
+
+
+def items(count):
+    return [Chunk(f"s3a://b/{number}.parquet", "", published=True, role="test") for number in range(count)]
+
+
+def fail(error):
+    raise error
+
+
+class Unloadable:
+    """Work that an executor cannot even load."""
+
+    def __reduce__(self):
+        return __import__, ("no_such_module",)
+
+    def __call__(self, item):
+        return item
+
+
+@pytest.mark.parametrize(
+    ("work", "told"),
+    [
+        (lambda item: np.zeros(3)[len(item.url)], r"IndexError: index 17 is .* \(\S+py:\d+, in <lambda>\)"),
+        (lambda _: fail(MemoryError()), r"MemoryError \(\S+py:\d+, in fail\); let fewer tasks run at once"),
+        (lambda _: fail(ValueError("two\n\n  lines")), r"ValueError: two lines \(\S+py:\d+, in fail\); run again"),
+        (lambda _: sys.exit(3), r"SystemExit: 3 \(\S+py:\d+, in <lambda>\)"),
+        (Unloadable(), r"ModuleNotFoundError: No module named 'no_such_module' \(\S+py:\d+, in loads\)"),
+        (lambda _: os.kill(os.getpid(), signal.SIGKILL), "Python worker exited unexpectedly, most often for"),
+    ],
+)  # fmt: skip
+def test_whatever_a_task_ends_with_is_one_line_with_its_work(spark, work, told):
+    with pytest.raises(RunError, match=rf"^s3a://b/0\.parquet: {told}[^\n]*$"):
+        run_tasks(spark, work, items(1), "Scoring")
+
+
+def test_of_many_failures_some_are_told(spark):
+    with pytest.raises(RunError, match=r"and 3 more$") as told:
+        run_tasks(spark, lambda item: fail(KeyError(item.url)), items(13))
+    assert str(told.value).count("KeyError") == 10
+
+
+@pytest.mark.parametrize(
+    ("split", "combine", "name"),
+    [
+        (lambda _: fail(KeyError("x")), max, "s3a://b/0.parquet"),
+        (lambda item: [(("train", 7), item.url)], lambda *_: fail(KeyError("x")), "train 7"),
+    ],
+)
+def test_the_same_holds_of_groups(spark, split, combine, name):
+    with pytest.raises(RunError, match=rf"^{name}: KeyError: 'x' \(\S+py:\d+, in fail\); run again"):
+        run_grouped(spark, split, items(1), combine, 1, "Writing")

@@ -1,20 +1,34 @@
-"""What Java says on the terminal of who started Spark."""
+"""What Java says on the terminal of who started Spark, and what is said of a Java that ends."""
 
 import subprocess
 import sys
 
 PROGRAM = """
 from hepspark.config import SparkConfig
-from hepspark.spark import spark_context
+from hepspark.errors import RunError
+from hepspark.spark import run_grouped, run_tasks, spark_context
 
 with spark_context(SparkConfig(master="local[1]")) as context:
     logger = context._jvm.org.apache.logging.log4j.LogManager.getLogger("org.apache.spark.util.Utils")
     for thread in ("kubernetes-executor-pod-polling-sync", "another"):
         logger.error(f"Uncaught exception in thread {thread}")
+    java = context._gateway.proc
+    java.kill()
+    java.wait()
+    for work in (lambda: run_tasks(context, str, [1]), lambda: run_grouped(context, str, [1], max, 1, "Writing")):
+        try:
+            work()
+        except RunError as error:
+            print(error)
 """
+
+
+ENDED = "Spark's Java has ended, most often for lack of memory; lower spark.driver_memory, or free memory"
 
 
 def test_errors_are_told_but_for_that_of_a_question_which_spark_breaks_off_itself():
     ended = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True, timeout=120)
     assert "ERROR Utils: Uncaught exception in thread another" in ended.stderr
     assert "polling" not in ended.stderr
+    assert ended.stdout.splitlines() == [f"Spark: {ENDED}", f"Writing: {ENDED}"]
+    assert "Traceback" not in ended.stderr

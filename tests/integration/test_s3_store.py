@@ -361,7 +361,10 @@ def test_no_such_object(store: S3Store, bucket: str, tmp_path: Path, name: str) 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"endpoint": "localhost:9000"}, "storage.endpoint: .* expected http://host:port"),
+        (
+            {"endpoint": "localhost:9000"},
+            "storage.endpoint=localhost:9000 is not an address; expected http://host:port",
+        ),
         ({"ca_bundle": "/no/such/file"}, "storage.ca_bundle: /no/such/file cannot be read"),
     ],
 )

@@ -1,14 +1,18 @@
 """Where training and test events come from: data sets of ingest, or the published SparkDLTrigger Parquet.
 
-The published files hold `HLF_input` (14 numbers) and `encoded_label` (one-hot), each an array or a Spark ML
+The published files hold `HLF_input` (14 numbers) and `encoded_label` (one-hot), each a list, a tensor or a Spark
 vector. They carry no event id: an event is named by its file's checksum and its row.
 """
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +20,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hepspark import dataset
+from hepspark.columns import PUBLISHED, Column, check_columns, refuse_nulls, vectors
 from hepspark.config import StorageConfig
 from hepspark.errors import InputError
 from hepspark.events import is_train, row_hashes, split_hashes
 from hepspark.schema import CLASSES, HLF
-from hepspark.storage import checksum, join, name_of, read_verified, store_for, suffix_of
+from hepspark.storage import Entry, Store, checksum, join, name_of, read_verified, store_for, suffix_of
 
 Role = Literal["split", "train", "test"]
 """Which side events are on: `split` asks each event, the others put all of them on one side."""
 
-_PUBLISHED_COLUMNS = ("HLF_input", "encoded_label")
-_EVENT_COLUMNS = ("file_id", "entry", "event_hash", "split_hash", "label", *HLF)
+_INGESTED: Final = tuple(
+    Column(field.name, field.type.equals, str(field.type)) for field in dataset.EVENT_COLUMNS if field.name != "split"
+)
+"""The columns that are read of the parts of a data set."""
+_THREADS = 16  # most of the time is spent on waiting for a store
 
 
 @dataclass(frozen=True)
@@ -90,15 +98,63 @@ def open_source(url: str, storage: StorageConfig, role: Role = "split") -> Sourc
         return Source(url, found.fingerprint, role, chunks, files, found.manifest.features, found.manifest.classes)
     store = store_for(url, storage)
     single = [entry for entry in store.glob(url) if suffix_of(entry.url) == ".parquet"]
-    entries = single or [entry for entry in store.walk(url) if suffix_of(entry.url) == ".parquet"]
+    entries = single or [entry for entry in store.walk(url) if _is_data(entry, url)]
     if not entries:
         raise InputError(
             f"{url}: neither a data set (no manifest/*.json) nor Parquet files here; make one with hepspark ingest"
         )
-    chunks = tuple(Chunk(entry.url, checksum(store, entry.url), published=True, role=role) for entry in entries)
-    names = "\n".join(sorted(chunk.sha256 for chunk in chunks))
-    files = {chunk.sha256: name_of(chunk.url) for chunk in chunks}
-    return Source(url, hashlib.sha256(names.encode()).hexdigest(), role, chunks, files)
+    files = _published_files(store, [entry.url for entry in entries])
+    if not files:
+        raise InputError(f"{url}: none of the {len(entries)} Parquet files has a row; give files with events")
+    chunks = tuple(Chunk(place, sha256, published=True, role=role) for sha256, place in files.items())
+    names = "\n".join(sorted(files))
+    return Source(
+        url,
+        hashlib.sha256(names.encode()).hexdigest(),
+        role,
+        chunks,
+        {sha256: name_of(place) for sha256, place in files.items()},
+    )
+
+
+def _is_data(entry: Entry, folder: str) -> bool:
+    """Whether a file of a folder holds rows of a table: Spark and others keep their own under names with _ or a dot."""
+    below = PurePosixPath(entry.url).parts[len(PurePosixPath(folder).parts) :]
+    own = any(part.startswith((".", "_")) and "=" not in part for part in below)
+    return suffix_of(entry.url) == ".parquet" and not own
+
+
+def _published_files(store: Store, urls: Sequence[str]) -> dict[str, str]:
+    """SHA-256 to URL of the files that have rows; a file without rows is equal to others without being their copy."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        # All footers first: a wrong type is told before much is read.
+        rows = list(pool.map(partial(_count_rows, store), urls))
+        filled = [url for url, count in zip(urls, rows, strict=True) if count]
+        sums = list(pool.map(partial(checksum, store), filled))
+    files: dict[str, str] = {}
+    for url, sha256 in zip(filled, sums, strict=True):
+        if sha256 in files:
+            raise InputError(f"{url}: is a copy of {files[sha256]}, so its events are the same; leave one of them out")
+        files[sha256] = url
+    return files
+
+
+def _count_rows(store: Store, url: str) -> int:
+    """Rows of a published file, whose footer tells that it can be read."""
+    with store.open(url) as stream, _readable(url):
+        file = pq.ParquetFile(stream)
+        check_columns(url, file.schema_arrow, PUBLISHED)
+        return int(file.metadata.num_rows)
+
+
+@contextmanager
+def _readable(url: str) -> Iterator[None]:
+    """Name the file that is no Parquet; of damaged or encrypted ones, Arrow raises an OSError."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{url}: not readable as Parquet: {reason}; restore the file, or leave it out") from error
 
 
 def check_distinct(sources: Sequence[Source], key: str) -> None:
@@ -129,21 +185,18 @@ def read_chunk(chunk: Chunk, storage: StorageConfig) -> Events:
     """
     changed = "its content changed or is damaged (checksum differs); restore it"
     data = read_verified(store_for(chunk.url, storage), chunk.url, chunk.sha256, changed)
-    columns = _PUBLISHED_COLUMNS if chunk.published else _EVENT_COLUMNS
-    try:
+    columns = PUBLISHED if chunk.published else _INGESTED
+    with _readable(chunk.url):
         file = pq.ParquetFile(io.BytesIO(data))
-        missing = [name for name in columns if name not in file.schema_arrow.names]
-        if missing:
-            raise InputError(f"{chunk.url}: no column {missing[0]!r}; expected {', '.join(columns)}")
-        table = file.read(columns=list(columns))
-    except pa.ArrowException as error:
-        raise InputError(f"{chunk.url}: not readable as Parquet: {error}") from error
+        check_columns(chunk.url, file.schema_arrow, columns)
+        table = file.read(columns=[column.name for column in columns])
     events = _published(chunk, table) if chunk.published else _ingested(chunk, table)
     _check(chunk, events)
     return events
 
 
 def _ingested(chunk: Chunk, table: pa.Table) -> Events:
+    refuse_nulls(chunk.url, table)
     split_hash = table["split_hash"].to_numpy()
     return Events(
         file_id=table["file_id"].to_numpy(),
@@ -157,10 +210,19 @@ def _ingested(chunk: Chunk, table: pa.Table) -> Events:
 
 
 def _published(chunk: Chunk, table: pa.Table) -> Events:
-    features = _vectors(chunk, table, "HLF_input", len(HLF)).astype(np.float32)
-    targets = _vectors(chunk, table, "encoded_label", len(CLASSES))
-    if not (np.isin(targets, (0, 1)).all() and (targets.sum(axis=1) == 1).all()):
-        raise InputError(f"{chunk.url}: encoded_label holds rows that are not one-hot over {len(CLASSES)} classes")
+    raw, targets = (
+        vectors(chunk.url, table[column.name], column.name, width)
+        for column, width in zip(PUBLISHED, (len(HLF), len(CLASSES)), strict=True)
+    )
+    with np.errstate(over="ignore"):  # `_check` refuses what is too large
+        features = raw.astype(np.float32)
+    wrong = ~(np.isin(targets, (0, 1)).all(axis=1) & (targets.sum(axis=1) == 1))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(
+            f"{chunk.url}: encoded_label of row {row} is {targets[row].tolist()}, which is not one-hot; give 1 for the "
+            f"event's class and 0 for the others, in the order {', '.join(CLASSES)}"
+        )
     entry = np.arange(len(features), dtype=np.int64)
     event_hash = row_hashes(chunk.sha256, entry.tolist())
     split_hash = split_hashes(event_hash)
@@ -181,31 +243,12 @@ def _side(role: Role, split_hash: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_
     return np.full(len(split_hash), role == "train")
 
 
-def _vectors(chunk: Chunk, table: pa.Table, name: str, width: int) -> npt.NDArray[np.float64]:
-    """A column of arrays, or of Spark ML vectors (dense, or sparse with indices), as (n, width)."""
-    column = table[name].combine_chunks()
-    if not pa.types.is_struct(column.type):
-        lengths = np.asarray(column.value_lengths().fill_null(-1))
-        if (lengths != width).any():
-            raise InputError(f"{chunk.url}: {name}, row {int(np.argmax(lengths != width))}: expected {width} numbers")
-        return np.asarray(column.flatten(), dtype=np.float64).reshape(-1, width)
-    result = np.zeros((len(column), width))
-    for row, vector in enumerate(column.to_pylist()):
-        positions = range(width) if vector["type"] == 1 else vector["indices"]
-        if (vector["type"] == 1 and len(vector["values"]) != width) or (
-            vector["type"] == 0 and vector["size"] != width
-        ):
-            raise InputError(f"{chunk.url}: {name}, row {row}: expected {width} numbers")
-        result[row, list(positions)] = vector["values"]
-    return result
-
-
 def _check(chunk: Chunk, events: Events) -> None:
     bad = ~np.isfinite(events.features)
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise InputError(
-            f"{chunk.url}: {HLF[column]} of row {row} is {events.features[row, column]}; "
+            f"{chunk.url}: {HLF[column]} of row {row} is {events.features[row, column]} as a 32-bit number; "
             "remove the event, or ingest its file again"
         )
     wrong = (events.label < -1) | (events.label >= len(CLASSES))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hepspark import kubernetes_spark
 from hepspark.config import SparkConfig, StorageConfig
-from hepspark.errors import HepsparkError, InputError
+from hepspark.errors import HepsparkError, InputError, RunError, first_line, named, told_by_executor, unforeseen
 from hepspark.progress import track
 from hepspark.supervision import quieten_py4j
 
@@ -64,6 +64,7 @@ _POLL_SECONDS = 0.05
 _CANCEL_SECONDS = 10.0
 _QUIET_POLLS = 5
 _FAILED = "hepspark-failed"
+_MOST_MESSAGES = 10
 
 
 @contextmanager
@@ -88,6 +89,7 @@ def spark_context(
     # Where Spark's pages listen; executors reach the driver at spark.driver.bindAddress.
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     of_cluster = kubernetes_spark.properties(config, storage or StorageConfig(), pod) if pod else {}
+    quieten_py4j()  # what it would tell in stacks is an error that we tell
     _forget_ended_java()
     conf = _configuration(config, of_cluster, bigdl=bigdl)
     started: list[SparkContext] = []
@@ -103,6 +105,10 @@ def spark_context(
 
 def _start(conf: "SparkConf", *, bigdl: bool) -> "SparkContext":
     from pyspark import SparkContext
+    from pyspark.accumulators import AccumulatorServer
+
+    # Where Java ends, it would show a stack; the work that failed tells the reason.
+    AccumulatorServer.handle_error = _say_nothing  # type: ignore[assignment]  # its parameters are given by place
 
     context: SparkContext
     if bigdl:
@@ -119,6 +125,10 @@ def _start(conf: "SparkConf", *, bigdl: bool) -> "SparkContext":
         context = SparkContext(conf=conf)
     context.setLogLevel("ERROR")
     return context
+
+
+def _say_nothing(_server: object, _request: object, _client: object) -> None:
+    """Take the place of what shows a stack."""
 
 
 def _end(context: "SparkContext") -> None:
@@ -298,8 +308,10 @@ def run_tasks(
     """
     if not items:
         return []
-    rdd = context.parallelize(items, len(items)).map(_Guarded(work))
-    return _results(_collect(context, rdd, title, len(items), unit))
+    with _told(context, title, items):
+        rdd = context.parallelize(items, len(items)).map(_Guarded(work))
+        outcomes = _collect(context, rdd, title, len(items), unit)
+    return _results(outcomes)
 
 
 def run_grouped(
@@ -325,9 +337,24 @@ def run_grouped(
     Raises:
         HepsparkError: of the kind the tasks raised; the messages of all failed tasks are in it.
     """
-    pieces = context.parallelize(items, len(items)).flatMap(_GuardedPieces(split))
-    rdd = pieces.groupByKey(groups).map(_GuardedGroup(combine))
-    return _results(_collect(context, rdd, title, len(items) + groups, unit))
+    with _told(context, title):
+        pieces = context.parallelize(items, len(items)).flatMap(_GuardedPieces(split))
+        rdd = pieces.groupByKey(groups).map(_GuardedGroup(combine))
+        outcomes = _collect(context, rdd, title, len(items) + groups, unit)
+    return _results(outcomes)
+
+
+@contextmanager
+def _told(context: "SparkContext", title: str, items: Sequence[Any] = ()) -> Iterator[None]:
+    """Turn what Spark raises into one line; `items` are what its tasks work on, where both have the same number."""
+    try:
+        yield
+    except HepsparkError:  # a request to end, which arrives anywhere
+        raise
+    except Exception as error:
+        found = re.search(r"Task (\d+) in stage", str(error)) if items else None
+        place = named(items[int(found[1])]) if found else title or "Spark"
+        raise told_by_executor(error) or RunError(f"{place}: {reason(context, error)}") from error
 
 
 def _collect(context: "SparkContext", rdd: "RDD[Any]", title: str, total: int, unit: str) -> list[Any]:
@@ -357,9 +384,17 @@ def _collect(context: "SparkContext", rdd: "RDD[Any]", title: str, total: int, u
 def _results(outcomes: list[Any]) -> list[Any]:
     failures = [outcome for outcome in outcomes if isinstance(outcome, HepsparkError)]
     if failures:
-        messages = dict.fromkeys(str(failure) for failure in failures)
-        raise type(failures[0])("\n  ".join(messages)) from failures[0]
+        messages = list(dict.fromkeys(str(failure) for failure in failures))
+        more = [f"and {len(messages) - _MOST_MESSAGES} more"] if len(messages) > _MOST_MESSAGES else []
+        raise type(failures[0])("\n  ".join([*messages[:_MOST_MESSAGES], *more])) from failures[0]
     return outcomes
+
+
+def reason(context: "SparkContext", error: Exception) -> str:
+    """Why a job failed, in one line."""
+    if not is_running(context):
+        return "Spark's Java has ended, most often for lack of memory; lower spark.driver_memory, or free memory"
+    return first_line(error)
 
 
 def java_home() -> Path:
@@ -444,7 +479,7 @@ def bigdl_jars() -> list[str]:
 
 
 class _Guarded:
-    """Turns a failure that has a message into a result, so that Spark neither retries nor traces it."""
+    """Turns a failure into a result with a message, so that Spark neither retries nor traces it."""
 
     def __init__(self, work: Callable[[Any], Any]) -> None:
         self._work = work
@@ -452,8 +487,8 @@ class _Guarded:
     def __call__(self, item: Any) -> Any:
         try:
             return self._work(item)
-        except HepsparkError as error:
-            return error
+        except Exception as error:
+            return _foreseen(error, item)
 
 
 class _GuardedPieces:
@@ -465,8 +500,8 @@ class _GuardedPieces:
     def __call__(self, item: Any) -> list[tuple[Any, Any]]:
         try:
             return list(self._split(item))
-        except HepsparkError as error:
-            return [(_FAILED, error)]
+        except Exception as error:
+            return [(_FAILED, _foreseen(error, item))]
 
 
 class _GuardedGroup:
@@ -481,8 +516,12 @@ class _GuardedGroup:
             return pieces[0]
         try:
             return key, self._combine(key, pieces)
-        except HepsparkError as error:
-            return error
+        except Exception as error:
+            return _foreseen(error, key)
+
+
+def _foreseen(error: Exception, item: object) -> HepsparkError:
+    return error if isinstance(error, HepsparkError) else unforeseen(error, item)
 
 
 def _finished(context: "SparkContext", group: str) -> int:

@@ -2,7 +2,7 @@
 
 Layout below the output:
 
-    parts/<name>.parquet   one for each Parquet file of the input
+    parts/<name>.parquet   one for each Parquet file of the input that has rows
     manifest.json          written last: parts with their checksums, the model, the sources
 
 Columns of a part: `file_id` and `entry` name the event, `split` is the side it is on, `label` is its class (null where

@@ -14,7 +14,7 @@ import numpy as np
 
 from hepspark import dataset
 from hepspark.config import Config, SparkConfig, StorageConfig, TrainConfig, given
-from hepspark.errors import HepsparkError, RunError, first_line, told_by_executor
+from hepspark.errors import HepsparkError, RunError, told_by_executor
 from hepspark.model import artefact, scaler
 from hepspark.model.bigdl import Trainer, check_batch, check_parallelism, mean_loss
 from hepspark.model.inference import accuracy, cross_entropy, log_probabilities
@@ -27,7 +27,7 @@ from hepspark.run.plan import Plan, PlannedSource
 from hepspark.schema import CLASSES
 from hepspark.session import spark_session
 from hepspark.sources import Role, Source, check_distinct, open_source
-from hepspark.spark import run_tasks
+from hepspark.spark import reason, run_tasks
 from hepspark.storage import check_conditional_writes, join, refuse_strangers, store_for
 from hepspark.supervision import UNSUPERVISED, Supervision
 from hepspark.versions import versions
@@ -268,7 +268,7 @@ def _step(
             raise told from error
         raise RunError(
             f"{output}: step {index + 1} of {frozen.steps} failed; step {index} is committed, and the same command "
-            f"goes on from there: {first_line(error)}"
+            f"goes on from there: {reason(context, error)}"
         ) from error
     seconds = time.monotonic() - started
     rows = frozen.shards[shard].rows

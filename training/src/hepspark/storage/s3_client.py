@@ -16,6 +16,17 @@ import botocore.parsers
 
 from hepspark.config import StorageConfig
 from hepspark.errors import HepsparkError, InputError, RunError, UnreachableError
+from hepspark.storage.s3_settings import (
+    AWS,
+    UNUSABLE,
+    bad_ca_bundle,
+    credentials_origin,
+    endpoint_of,
+    endpoint_origin,
+    explain_settings,
+    proxy_origin,
+    region_origin,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,7 +43,18 @@ ERRORS = (
 NOTHING_THERE = ("404", "NoSuchKey", "NotFound")
 
 _URL = re.compile(r"^s3[an]?://([^/]+)/?(.*)$", re.DOTALL)
-_DENIED = ("401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken")
+_DENIED = (
+    "401",
+    "403",
+    "AccessDenied",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "InvalidTokenId",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+)
+_OTHER_REGION = ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect", "301")
 _LONGEST_CONNECTIONS = 32
 
 
@@ -40,21 +62,21 @@ def client(config: StorageConfig) -> "S3Client":
     """The client of an endpoint, one per process and configuration; safe to use from several threads.
 
     Raises:
-        InputError: the endpoint is no URL, or its CA file is not there.
+        InputError: settings or credentials cannot be used.
     """
     if config.ca_bundle and not os.access(config.ca_bundle, os.R_OK):
         raise InputError(f"storage.ca_bundle: {config.ca_bundle} cannot be read; correct the path")
     try:
         return _client(config)
-    except ValueError as error:
-        raise InputError(f"storage.endpoint: {error}; expected http://host:port or https://host") from error
+    except Exception as error:
+        raise explain_settings(error, config) from error
 
 
 @lru_cache(maxsize=8)
 def _client(config: StorageConfig) -> "S3Client":
     # A session of its own: boto3 keeps the credentials of the one that it shares.
     session = boto3.session.Session()
-    return session.client(
+    made = session.client(
         "s3",
         endpoint_url=config.endpoint,
         region_name=config.region or os.environ.get("AWS_REGION") or session.region_name or "us-east-1",
@@ -71,6 +93,10 @@ def _client(config: StorageConfig) -> "S3Client":
             response_checksum_validation="when_required",
         ),
     )
+    credentials = session.get_credentials()
+    if credentials:  # fetched here, where whatever their source raises is known to be of settings
+        credentials.get_frozen_credentials()
+    return made
 
 
 def forget_clients() -> None:
@@ -106,40 +132,86 @@ def told(url: str, config: StorageConfig) -> Iterator[None]:
 
 def explain(url: str, error: Exception, config: StorageConfig) -> HepsparkError:
     """The message for an error of boto3."""
-    endpoint = config.endpoint or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
+    endpoint = endpoint_of(config)
     if isinstance(error, boto3.exceptions.S3UploadFailedError) and isinstance(error.__context__, Exception):
         error = error.__context__  # boto3 puts its own words around the store's answer
+    if isinstance(error, UNUSABLE):
+        told = explain_settings(error, config)
+        return type(told)(f"{url}: {told}")
+    proxy = proxy_origin(endpoint)
     match error:
-        case botocore.exceptions.NoCredentialsError() | botocore.exceptions.PartialCredentialsError():
-            return InputError(
-                f"{url}: no S3 credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-            )
-        case botocore.exceptions.ProfileNotFound():
-            return InputError(f"{url}: {error}; correct AWS_PROFILE or the AWS credentials file")
         case botocore.exceptions.ParamValidationError():
             return InputError(f"{url}: not a name that S3 allows: {error}")
         case botocore.exceptions.SSLError():
-            return InputError(f"{url}: the certificate of {endpoint} is not trusted; set storage.ca_bundle")
+            return _explain_tls(url, error, config, endpoint)
+        case botocore.exceptions.ProxyConnectionError():
+            return UnreachableError(f"{url}: the proxy {proxy} cannot be reached; {_of_proxy(proxy)}")
         case (
             botocore.exceptions.EndpointConnectionError()
             | botocore.exceptions.ConnectTimeoutError()
             | botocore.exceptions.ConnectionClosedError()
         ):
+            way = f" (by the proxy {proxy})" if proxy else ""
+            where = _endpoint_key(config) if endpoint != AWS else f"the network, {region_origin(config)}"
+            return UnreachableError(f"{url}: {endpoint} cannot be reached{way}; check {where} and that the store runs")
+        case botocore.exceptions.ReadTimeoutError():
+            way = f"; {_of_proxy(proxy)}" if proxy else ""
             return UnreachableError(
-                f"{url}: {endpoint} cannot be reached; check storage.endpoint and that the store runs"
+                f"{url}: {endpoint} did not answer in {config.read_timeout:g} s, {config.attempts} times; check that "
+                f"the store runs, or raise storage.read_timeout{way}"
             )
+        case botocore.exceptions.HTTPClientError() if "Invalid header value" in str(error):
+            return InputError(
+                f"{url}: the S3 credentials hold a character that no key has, such as a line break; correct "
+                f"{credentials_origin()}"
+            )
+        case botocore.exceptions.HTTPClientError() if proxy and "parse" in str(error):
+            return InputError(f"{url}: {proxy} is not the address of a proxy; {_of_proxy(proxy)}")
         case botocore.parsers.ResponseParserError():
             return InputError(f"{url}: {endpoint} does not answer as an S3 store does; check storage.endpoint")
         case botocore.exceptions.ClientError():
-            return _explain_answer(url, error, endpoint)
+            return _explain_answer(url, error, endpoint, config)
         case _:
             return RunError(f"{url}: {endpoint}: {error}; run again to continue")
 
 
-def _explain_answer(url: str, error: botocore.exceptions.ClientError, endpoint: str) -> HepsparkError:
+def _endpoint_key(config: StorageConfig) -> str:
+    return endpoint_origin(config).partition("=")[0]
+
+
+def _of_proxy(origin: str | None) -> str:
+    name = (origin or "HTTPS_PROXY").partition("=")[0]
+    return f"correct or unset {name}, or name the store's host in NO_PROXY"
+
+
+def _explain_tls(url: str, error: botocore.exceptions.SSLError, config: StorageConfig, endpoint: str) -> InputError:
+    bundle = bad_ca_bundle(config)
+    if bundle:
+        return InputError(f"{url}: the CA certificates cannot be read: {bundle}; correct the path")
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        reason = str(error).partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+        return InputError(f"{url}: the certificate of {endpoint} is not trusted ({reason}); set storage.ca_bundle")
+    return InputError(
+        f"{url}: {endpoint} does not speak TLS (HTTPS); write http:// instead of https://, or correct the port, in "
+        f"{_endpoint_key(config)}"
+    )
+
+
+def _explain_answer(
+    url: str, error: botocore.exceptions.ClientError, endpoint: str, config: StorageConfig
+) -> HepsparkError:
     code = code_of(error)
     if code in _DENIED:
-        return InputError(f"{url}: {endpoint} refuses the credentials or the access ({code}); check both")
+        return InputError(
+            f"{url}: {endpoint} refuses the credentials or the access ({code}); check {credentials_origin()}, and what "
+            "they allow"
+        )
+    if code in _OTHER_REGION:
+        message = error.response["Error"].get("Message", "")
+        return InputError(
+            f"{url}: {endpoint} is of another region than {region_origin(config)} ({code}: {message}); "
+            "set storage.region"
+        )
     if code == "RequestTimeTooSkewed":
         return InputError(f"{url}: the clocks of this machine and of {endpoint} differ; set them right")
     if code == "NoSuchBucket":
@@ -153,7 +225,9 @@ def _explain_answer(url: str, error: botocore.exceptions.ClientError, endpoint: 
             f"{url}: {endpoint} cannot do {error.operation_name} with these conditions; use another store"
         )
     if code.isdigit():  # a store says why in XML; this was a proxy, or something else altogether
+        tls = "; if it speaks TLS, write https://" if code == "400" and endpoint.startswith("http:") else ""
         return InputError(
-            f"{url}: {endpoint} does not answer as an S3 store does (HTTP {code}); check storage.endpoint and the store"
+            f"{url}: {endpoint} does not answer as an S3 store does (HTTP {code}){tls}; check storage.endpoint and the "
+            "store"
         )
     return RunError(f"{url}: {endpoint} answered {code}: {error.response['Error'].get('Message', '')}")

@@ -29,6 +29,10 @@ _PUBLISHED_COLUMNS = ("HLF_input", "encoded_label")
 _EVENT_COLUMNS = ("file_id", "entry", "event_hash", "split_hash", "label", *HLF)
 
 
+class NothingThereError(InputError):
+    """No events are at a URL."""
+
+
 @dataclass(frozen=True)
 class Events:
     """Events of one chunk; all arrays have the length n."""
@@ -76,7 +80,8 @@ def open_source(url: str, storage: StorageConfig, role: Role = "split") -> Sourc
             holds wherever they turn up again, in a larger data set or another run.
 
     Raises:
-        InputError: there is neither a data set nor Parquet.
+        NothingThereError: there is neither a data set nor Parquet.
+        InputError: the data set cannot be read.
     """
     found = dataset.find(url, storage)
     if found is not None:
@@ -88,7 +93,7 @@ def open_source(url: str, storage: StorageConfig, role: Role = "split") -> Sourc
     single = [entry for entry in store.glob(url) if suffix_of(entry.url) == ".parquet"]
     entries = single or [entry for entry in store.walk(url) if suffix_of(entry.url) == ".parquet"]
     if not entries:
-        raise InputError(
+        raise NothingThereError(
             f"{url}: neither a data set (no manifest/*.json) nor Parquet files here; make one with hepspark ingest"
         )
     chunks = tuple(Chunk(entry.url, checksum(store, entry.url), published=True, role=role) for entry in entries)

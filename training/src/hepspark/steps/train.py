@@ -24,7 +24,7 @@ from hepspark.progress import Tracker, say, track
 from hepspark.run import commits, plan, shards
 from hepspark.run.plan import Plan, PlannedSource
 from hepspark.session import spark_session
-from hepspark.sources import Role, Source, check_distinct, open_source
+from hepspark.sources import NothingThereError, Role, Source, check_distinct, open_source
 from hepspark.spark import run_tasks
 from hepspark.storage import check_conditional_writes, join, refuse_strangers, store_for
 from hepspark.supervision import UNSUPERVISED, Supervision
@@ -51,7 +51,7 @@ def check(config: Config, made: Collection[str] = ()) -> None:
     given(train.input, "train.input")
     planned = plan.load_plan(output, storage)
     if planned:
-        plan.check_same(output, planned, train)
+        plan.check_same(output, planned, _as_planned(train, planned, storage))
         if finished(config):
             return
     else:
@@ -102,7 +102,7 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
         done = finished(config)  # an earlier driver may have finished it meanwhile
     planned = plan.load_plan(output, config.storage)
     if planned:
-        plan.check_same(output, planned, train)
+        plan.check_same(output, planned, _as_planned(train, planned, config.storage))
         _tell_of_changes(output, planned, config.storage)
     if done:
         say(f"{output}: this run is complete")
@@ -112,6 +112,21 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
         planned = planned or _freeze(context, output, train, config.storage)
         commit = _train(context, output, planned, config.storage, supervision)
     return _save(join(output, "model"), planned, commit, config.storage)
+
+
+def _as_planned(train: TrainConfig, planned: Plan, storage: StorageConfig) -> TrainConfig:
+    """What is asked for, where data that was only moved since the run was planned has its old place."""
+    asked, before = [*train.input, *train.test_input], [*planned.config.input, *planned.config.test_input]
+    if asked == before or len(asked) != len(before):
+        return train
+    for index, (url, source) in enumerate(zip(asked, planned.sources, strict=True)):
+        try:
+            if url != before[index] and open_source(url, storage).fingerprint == source.fingerprint:
+                asked[index] = before[index]
+        except NothingThereError:
+            continue
+    inputs = len(train.input)
+    return train.model_copy(update={"input": tuple(asked[:inputs]), "test_input": tuple(asked[inputs:])})
 
 
 def _tell_of_changes(output: str, planned: Plan, storage: StorageConfig) -> None:

@@ -120,7 +120,7 @@ def ls(config: Config, url: str) -> dict[str, Any]:
         InputError: there is nothing.
     """
     store = store_for(url, config.storage)
-    entries = store.glob(url) if any(sign in url for sign in "*?[") else _at(config, url)
+    entries = (store.glob(url) if any(sign in url for sign in "*?[") else []) or _at(config, url)
     return {
         "url": url,
         "entries": [{"url": entry.url, "bytes": entry.size} for entry in entries],
@@ -131,7 +131,7 @@ def ls(config: Config, url: str) -> dict[str, Any]:
 
 def _at(config: Config, url: str) -> list[Entry]:
     if not is_s3(url):
-        path = Path(url).expanduser()
+        path = Path(url)
         entries = [Entry(url, path.stat().st_size)] if path.is_file() else LocalStore().walk(url)
         if not entries and not path.is_dir():
             raise InputError(f"{url}: no such file or folder")

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from hepspark import __version__
+from hepspark.interrupts import told_at_once
 
 app = typer.Typer(
     name="hepspark",
@@ -330,4 +331,5 @@ def main(argv: list[str]) -> int:
 
 def run() -> None:
     """Entry point of the `hepspark` command."""
+    told_at_once()
     sys.exit(main(sys.argv[1:]))

@@ -15,6 +15,7 @@ import numpy as np
 from hepspark import dataset
 from hepspark.config import Config, SparkConfig, StorageConfig, TrainConfig, given
 from hepspark.errors import HepsparkError, RunError, first_line, told_by_executor
+from hepspark.interrupts import finishing
 from hepspark.model import artefact, scaler
 from hepspark.model.bigdl import Trainer, check_batch, check_parallelism
 from hepspark.model.inference import accuracy, cross_entropy, log_probabilities
@@ -244,7 +245,8 @@ def _steps(
     load = shards.loader(output, frozen.shards, frozen.scaler, storage)
     trainer = Trainer(context, frozen.network, commit.state, frozen.rates, frozen.config.batch, load)
     while not commit.finished:
-        with supervision.unbroken():
+        step, given_up = commit.step + 1, f"step {commit.step} of {frozen.steps} is committed, the one under way is not"
+        with supervision.unbroken(f"step {step} of {frozen.steps}"), finishing(given_up):
             commit = _step(context, output, frozen, commit, trainer, storage)
             commits.write(output, commit, storage)
         rows, last = commit.steps[-1]["events"], commit.steps[-1]

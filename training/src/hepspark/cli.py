@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from hepspark import __version__
-from hepspark.interrupts import told_at_once
+from hepspark.interrupts import end_at_once, told_at_once
 
 app = typer.Typer(
     name="hepspark",
@@ -332,4 +332,7 @@ def main(argv: list[str]) -> int:
 def run() -> None:
     """Entry point of the `hepspark` command."""
     told_at_once()
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    if code in (130, 143):
+        end_at_once(code)
+    sys.exit(code)

@@ -6,6 +6,7 @@ stream of Python's.
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ _SAME_PRESS_SECONDS = 0.5
 
 _before_the_end: list[str] = []
 _first: float | None = None
+_is_a_command = False
 
 
 @contextmanager
@@ -56,8 +58,23 @@ def told_at_once() -> None:
 
     Where a parent had Ctrl-C ignored, as a shell does for what it starts in the background, it stays ignored.
     """
+    global _is_a_command
+    _is_a_command = True
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _on_interrupt)
+
+
+def ends_the_process() -> bool:
+    """Whether this process ends when it is interrupted, and with it all that it started: a command, but no notebook."""
+    return _is_a_command
+
+
+def end_at_once(code: int) -> None:
+    """End this process without waiting for its threads; Java and processes that simulate end when it is gone."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def _on_interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -69,5 +86,4 @@ def _on_interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
     if now - _first > _SAME_PRESS_SECONDS:
         tell("interrupted again; ended at once")
-        # Java ends when it finds this process gone, and so do processes that simulate.
-        os._exit(130)
+        os._exit(130)  # what is in streams may be half written

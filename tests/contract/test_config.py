@@ -241,6 +241,8 @@ def test_all_mistakes_are_told_at_once():
         ("folder: out\ningest: 5\n", r"ingest: expected a section .*got 5"),
         ("folder: out\nevaluate: abc\n", r"evaluate: expected a section .*got 'abc'"),
         ("folder: out\npredict: true\n", r"predict: expected a section .*got true"),
+        ("folder: out\ntrain: []\n", r"train: expected a section .*got \[\]"),
+        ("folder: out\nsimulate: 0\n", r"simulate: expected a section .*got 0"),
         ("folder: [out]\n", r"folder: expected text"),
         ("folder: 5\n", r"folder: expected text; if this is meant as text"),
         ("folder: ftp://h/x\n", r"^\S+bad\.yaml: folder: ftp:// cannot be read or written[^\n]*$"),
@@ -358,6 +360,15 @@ def test_inputs_may_name_the_folder():
     assert config.train.input == config.predict.input == ("/sample", f"{out}/dataset")
     assert config.evaluate.input == (f"{out}/more",)
     assert config.ingest.output is None
+    everywhere = [
+        "ingest.input={qcd: ['{folder}/*.root']}",
+        "train.test_input=['{folder}/t']",
+        "evaluate.output={folder}/r",
+    ]
+    config = load(None, ["folder=~/out", *everywhere])
+    out = Path("~/out").expanduser()
+    assert (config.ingest.input, config.ingest.output) == ({"qcd": (f"{out}/*.root",)}, f"{out}/dataset")
+    assert (config.train.test_input, config.evaluate.output) == ((f"{out}/t",), f"{out}/r")
 
 
 def test_wrong_inputs_are_told_with_a_folder_too():

@@ -262,7 +262,7 @@ class Config(Section):
     folder: Url | None = None
     """Folder of a run: what a step needs and is not given lies in its `dataset`, `run`, `report` and `scores`.
 
-    `{folder}` in an input stands for it.
+    `{folder}` in a path of a step stands for it.
     """
     storage: StorageConfig = StorageConfig()
     spark: SparkConfig = SparkConfig()
@@ -282,30 +282,36 @@ class Config(Section):
             folder = place(data["folder"])
         except ValueError:
             return data  # the check of the key tells it
-        data_set, model = f"{folder}/dataset", f"{folder}/run/model"
-        sections = {name: data.get(name) or {} for name in ("ingest", "train", "evaluate", "predict")}
+        sections = {name: {} if data.get(name) is None else data[name] for name in _STEPS}
         if not all(isinstance(section, dict) for section in sections.values()):
             return data  # the check of the section tells it
-        ingest, train = sections["ingest"], sections["train"]
-        trained = _in_folder(train.get("input"), folder) or [data_set]
-        scored = [data_set] if ingest.get("input") else trained
+        data_set, model = f"{folder}/dataset", f"{folder}/run/model"
+        trained = sections["train"].get("input") or [data_set]
+        scored = [data_set] if sections["ingest"].get("input") else trained
         places: dict[str, dict[str, Any]] = {
-            "ingest": {"output": data_set} if ingest.get("input") else {},
-            "train": {"output": f"{folder}/run"},
+            "simulate": {},
+            "ingest": {"output": data_set} if sections["ingest"].get("input") else {},
+            "train": {"input": trained, "output": f"{folder}/run"},
             "evaluate": {"model": model, "output": f"{folder}/report"},
             "predict": {"model": model, "output": f"{folder}/scores"}
+            # What is no list is told once, by the check of train.input.
             | ({"input": scored} if isinstance(scored, list | tuple) else {}),
         }
-        merged = data | {name: own | sections[name] for name, own in places.items()}
-        merged["train"]["input"] = trained
-        for name in ("evaluate", "predict"):
-            if "input" in merged[name]:
-                merged[name]["input"] = _in_folder(merged[name]["input"], folder)
-        return merged
+        given = {
+            name: {key: value for key, value in sections[name].items() if key != "input" or value not in _NOTHING}
+            for name in _STEPS
+        }
+        return data | {name: _with_folder(places[name] | given[name], folder) for name in _STEPS}
 
 
-def _in_folder(urls: Any, folder: str) -> Any:
-    """URLs with the folder put in; what is no list of them is told by the check of its key."""
-    if not isinstance(urls, list | tuple):
-        return urls
-    return [url.replace("{folder}", folder) if isinstance(url, str) else url for url in urls]
+_STEPS = ("simulate", "ingest", "train", "evaluate", "predict")
+_NOTHING: tuple[Any, ...] = (None, [], (), {})
+
+
+def _with_folder(value: Any, folder: str) -> Any:
+    """A section, or what is in it, with the folder where text has `{folder}`."""
+    if isinstance(value, dict):
+        return {key: _with_folder(inner, folder) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_folder(inner, folder) for inner in value]
+    return value.replace("{folder}", folder) if isinstance(value, str) else value

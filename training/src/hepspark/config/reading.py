@@ -66,7 +66,7 @@ def read_value(text: str) -> Any:
         ValueError: it is not readable.
     """
     text = text.strip()
-    if text[:1] in ("[", "{", '"', "'"):
+    if text[:1] in ("[", "{", '"', "'") and not text.startswith("{folder}"):
         return _read(text, whole=True)
     if text == "~":  # a home folder; in a file it is YAML's word for nothing
         return text

@@ -264,7 +264,7 @@ def test_a_model_whose_data_is_elsewhere_names_the_key_for_its_new_place(line, t
         line.run(evaluate)
     assert line.run(evaluate, input=["../data"])["events"] == expected
     # The data that the configuration trains on is known by its events.
-    section = {"model": line.model, "output": line.outputs}
+    section = {"model": line.model, "output": join(line.outputs, "again")}
     evaluate.check(Config.model_validate({"evaluate": section, "train": {"input": ["../nothing", "../data"]}}))
     write_dataset(str(tmp_path / "third"), [part("c", np.arange(9) % 3, 3)])
     with pytest.raises(InputError, match=relative):

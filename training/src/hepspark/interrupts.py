@@ -18,7 +18,6 @@ _SAME_PRESS_SECONDS = 0.5
 
 _before_the_end: list[str] = []
 _first: float | None = None
-_is_a_command = False
 
 
 @contextmanager
@@ -58,15 +57,8 @@ def told_at_once() -> None:
 
     Where a parent had Ctrl-C ignored, as a shell does for what it starts in the background, it stays ignored.
     """
-    global _is_a_command
-    _is_a_command = True
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _on_interrupt)
-
-
-def ends_the_process() -> bool:
-    """Whether this process ends when it is interrupted, and with it all that it started: a command, but no notebook."""
-    return _is_a_command
 
 
 def end_at_once(code: int) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hepspark import kubernetes_spark
 from hepspark.config import SparkConfig, StorageConfig
 from hepspark.errors import HepsparkError, InputError
-from hepspark.interrupts import ends_the_process, finishing
+from hepspark.interrupts import finishing
 from hepspark.progress import track
 from hepspark.supervision import quieten_py4j
 
@@ -94,8 +94,8 @@ def spark_context(
     started: list[SparkContext] = []
     with _plain_interrupts():
         try:
-            with _java_is_quiet():
-                _to_its_end(lambda: started.append(_start(conf, bigdl=bigdl)), abandons=ends_the_process())
+            with finishing("Spark is still starting, and is stopped then"), _java_is_quiet():
+                _to_its_end(lambda: started.append(_start(conf, bigdl=bigdl)))
             with finishing("Spark is stopped first"):
                 yield started[0]
         finally:
@@ -130,14 +130,10 @@ def _end(context: "SparkContext") -> None:
     context.stop()
 
 
-def _to_its_end(work: Callable[[], object], *, abandons: bool = False) -> None:
+def _to_its_end(work: Callable[[], object]) -> None:
     """Do what must not be left half done, in a thread: an interrupt that comes meanwhile is raised afterwards.
 
     Spark and Java that are broken off while they start or stop are there, and nobody has hold of them.
-
-    Args:
-        work: What is done.
-        abandons: Whether an interrupt is raised at once, because this process ends and all that it started with it.
     """
     ended: list[BaseException] = []
     is_done = threading.Event()  # Thread.join() takes a thread for ended when it was interrupted
@@ -154,8 +150,6 @@ def _to_its_end(work: Callable[[], object], *, abandons: bool = False) -> None:
         try:
             is_done.wait()
         except BaseException as error:  # Ctrl-C, or what a handler of SIGTERM raises
-            if abandons:
-                raise
             ended.insert(0, error)
     if ended:
         raise ended[0]

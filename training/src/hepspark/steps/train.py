@@ -120,7 +120,7 @@ def _as_planned(train: TrainConfig, planned: Plan, storage: StorageConfig) -> Tr
     asked, before = [*train.input, *train.test_input], [*planned.config.input, *planned.config.test_input]
     if asked == before or len(asked) != len(before):
         return train
-    for index, (url, source) in enumerate(zip(asked, planned.sources, strict=True)):
+    for index, (url, source) in enumerate(zip(asked, planned.sources, strict=False)):
         try:
             if url != before[index] and open_source(url, storage).fingerprint == source.fingerprint:
                 asked[index] = before[index]

@@ -98,7 +98,8 @@ EVALUATION = {
 
 def evaluated(of, folder, **changes):
     folder.mkdir()
-    (folder / "evaluation.json").write_text(json.dumps({"model": of.url, **EVALUATION, **changes}))
+    content = {"model": of.url, "history": of.history, **EVALUATION, **changes}
+    (folder / "evaluation.json").write_text(json.dumps(content))
 
 
 def test_the_command_tells_what_a_model_is(model, capsys):
@@ -139,7 +140,13 @@ def test_the_command_tells_how_the_model_did(model, tmp_path, capsys, elsewhere)
     assert "test      AUC against the rest: ttbar 0.9877; accuracy 0.9000\n" in captured.err
 
 
-@pytest.mark.parametrize("changes", [{"model": "/other"}, {"trained": "2025-01-01"}, {"metrics": {}}, {"metrics": []}])
+def test_a_run_that_was_moved_keeps_its_evaluation(model, tmp_path, capsys):
+    evaluated(model, tmp_path / "report", model="run/model")
+    assert main(["model", model.url]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == 0.9
+
+
+@pytest.mark.parametrize("changes", [{"history": []}, {"trained": "2025-01-01"}, {"metrics": {}}, {"metrics": []}])
 def test_an_evaluation_of_another_model_or_version_does_not_count(model, tmp_path, capsys, changes):
     evaluated(model, tmp_path / "report", **changes)
     assert main(["model", model.url]) == 0

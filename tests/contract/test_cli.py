@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,16 @@ def test_config_schema_is_json(capsys):
         (["train", "--set", "spark.master=local[x]"], "spark.master"),
         (["train", "--bogus"], "No such option: --bogus"),
         (["nonsense"], "No such command 'nonsense'"),
+        (["train", "s3a://b/run.yaml"], "configuration file: is in S3; give a file of this machine"),
+        (["train", "--summary", "ftp://h/x"], "--summary: ftp:// cannot be read or written"),
+        (["model", "hdfs://h/x"], "model: hdfs:// cannot be read or written"),
+        (["data", "ls", "gs://b/k"], "data ls: gs:// cannot be read or written"),
+        (["data", "ls", ""], "data ls: is empty; give a path"),
+        (["data", "url", "s3:/b/k"], "data url: names no bucket; write s3a://bucket/key"),
+        (["data", "put", "s3a://b/k", "s3a://b/x"], "data put: is in S3; give a file of this machine"),
+        (["data", "get", "s3a://b/k", "s3a://b/x"], "data get: is in S3; give a file of this machine"),
+        (["data", "public", "anything", "ftp://h/x"], "data public: ftp:// cannot be read or written"),
+        (["data", "ls", "x", "--config=~/none.yaml"], f"{Path.home()}/none.yaml: no such configuration file"),
     ],
 )
 def test_a_users_mistake_is_one_message_and_exit_code_2(arguments, message, capsys):

@@ -26,6 +26,7 @@ from hepspark.schema import CLASSES, DATASET_SCHEMA, HLF
 from hepspark.sources import Chunk, open_source, read_chunk
 from hepspark.spark import run_grouped, run_tasks, spark_context
 from hepspark.steps import evaluate, predict, train
+from hepspark.steps.model import describe
 from hepspark.storage import join, store_for
 
 STORAGE = Config().storage
@@ -238,6 +239,46 @@ def test_published_test_data_counts_as_a_whole_and_training_data_is_refused(line
         join(train, "more.parquet"), store_for(elsewhere, STORAGE).read(join(elsewhere, "part.snappy.parquet"))
     )
     assert line.run(evaluate, input=[train])["events"] == {"qcd": 10, "ttbar": 10, "wjets": 10}
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_an_output_knows_itself_under_any_spelling(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for output in ("./r1", "r1/", "~/r1", f"{tmp_path}//r1", f"file://{tmp_path}/r1", "x/../r1"):
+        first = line.run(evaluate, output=output, model="./model/")
+        assert first["report"] == f"{tmp_path}/r1/report.html"
+        scores = line.run(predict, output=output.replace("r1", "s1"), model="~/model", input=["data"])
+        assert scores["output"] == f"{tmp_path}/s1"
+    assert scores["unchanged"]
+    config = Config.model_validate({"evaluate": {"model": line.model, "output": "r1"}})
+    assert evaluate.finished(config) == first
+    assert describe(config, "./model")["auc"] == first["auc"]
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_a_model_whose_data_is_elsewhere_names_the_key_for_its_new_place(line, tmp_path, monkeypatch):
+    source = {"url": "data", "role": "split", "fingerprint": open_source(line.data, STORAGE).fingerprint, "files": {}}
+    write_model(line.model, (source,))
+    monkeypatch.chdir(tmp_path)
+    expected = line.run(evaluate)["events"]
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    relative = r"other/data \(recorded as data, which is relative to another folder\), and no events.*evaluate\.input"
+    with pytest.raises(InputError, match=relative):
+        line.run(evaluate)
+    assert line.run(evaluate, input=["../data"])["events"] == expected
+    # The data that the configuration trains on is known by its events.
+    section = {"model": line.model, "output": join(line.outputs, "again")}
+    evaluate.check(Config.model_validate({"evaluate": section, "train": {"input": ["../nothing", "../data"]}}))
+    write_dataset(str(tmp_path / "third"), [part("c", np.arange(9) % 3, 3)])
+    with pytest.raises(InputError, match=relative):
+        evaluate.check(Config.model_validate({"evaluate": section, "train": {"input": ["../third"]}}))
+    write_model(line.model, ({**source, "url": "/gone/data"},))
+    with pytest.raises(
+        InputError, match=r"was trained on /gone/data, and no events are there; name .* evaluate\.input"
+    ):
+        line.run(evaluate)
 
 
 @pytest.mark.parametrize("step", [evaluate, predict])

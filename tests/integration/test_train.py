@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -162,14 +163,21 @@ def test_shards_and_batches_of_uneven_classes_have_their_mix(local_spark, uneven
 def test_a_run_goes_on_after_interrupts_and_loses_nothing(finished, published, tmp_path, capfd):
     code, errors = interrupt(published, tmp_path, 2, signal.SIGINT)
     assert code == 130
-    assert "the same command goes on" in errors
+    at_once, last = [line for line in errors.splitlines() if line.startswith("hepspark: ")]
+    assert re.match(
+        r"hepspark: interrupted: step \d+ of \d+ is committed, .*; Spark is stopped first \(Ctrl-C", at_once
+    )
+    assert "the same command goes on" in last
     assert "Traceback" not in errors
     code, errors = interrupt(published, tmp_path, newest_step(tmp_path) + 2, signal.SIGTERM)
     assert code == 143
+    assert re.search(r"^hepspark: asked to end: step \d+ of \d+ is finished first", errors, re.MULTILINE)
     assert errors.splitlines()[-1].startswith("hepspark: ended by SIGTERM; all that was committed stays")
     interrupt(published, tmp_path, newest_step(tmp_path) + 2, signal.SIGKILL)
     stopped = newest_step(tmp_path)
-    summary = train.run(load(None, settings(published, tmp_path)))
+    # Under another spelling, too.
+    here = os.path.relpath(published)
+    summary = train.run(load(None, settings(f"./{here}/", f"{tmp_path.parent}/./{tmp_path.name}//")))
     assert f"Continuing after step {stopped}" in capfd.readouterr().err
     assert summary["events_applied"] == EPOCHS * check_accounting(tmp_path)
     uninterrupted = finished[1]
@@ -186,6 +194,15 @@ def test_a_finished_run_stays_finished(finished, published):
     assert "this run is complete" in again.stderr
     assert json.loads(again.stdout) == summary
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_whose_data_was_moved_is_the_same_run(finished, published, tmp_path):
+    """The data is known by what it holds; other data is another run."""
+    moved = shutil.copytree(published, tmp_path / "moved")
+    train.check(load(None, settings(moved, finished[0])))
+    (moved / "part-2.parquet").unlink()
+    with pytest.raises(InputError, match=r"train\.input is .*moved.*, was "):
+        train.check(load(None, settings(moved, finished[0])))
 
 
 def test_what_a_driver_that_ended_too_early_did_not_write_is_written(finished, published, tmp_path, capfd):

@@ -34,6 +34,17 @@ def test_files_folders_and_globs(folder):
     assert names(folder, "{}/below/notes.txt") == ["below/notes.txt"]
 
 
+def test_what_has_a_patterns_signs_in_its_name_is_found_under_it(folder):
+    """A name that is there is a name, and what comes behind it may be a pattern."""
+    (folder / "below").rename(folder / "run [2024]*")
+    (folder / "run 2").mkdir()
+    (folder / "run 2" / "d.root").touch()
+    assert names(folder, "{}/run [2024]*") == ["run [2024]*/b.root", "run [2024]*/deep/c.ROOT"]
+    assert names(folder, "{}/run [2024]*/b.root") == ["run [2024]*/b.root"]
+    assert names(folder, "{}/run [2024]*/*.root") == ["run [2024]*/b.root"]
+    assert names(folder, "{}/run [2]/*.root") == ["run 2/d.root"]
+
+
 def test_a_file_that_is_named_twice_is_taken_once(folder):
     assert names(folder, "{}/a.root", "{}", "{}/*.root") == ["a.root", "below/b.root", "below/deep/c.ROOT"]
 

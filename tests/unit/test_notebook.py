@@ -184,7 +184,7 @@ def test_places_on_a_facility_and_elsewhere(monkeypatch):
     assert places.public() == ("s3a://public", "s3a://more")
     for name in SERVER:
         monkeypatch.delenv(name)
-    assert (places.workspace(), places.public()) == ("workspace", ())
+    assert (places.workspace(), places.public()) == (str(Path.cwd() / "workspace"), ())
     assert Path(places.sample()).is_dir()
 
 

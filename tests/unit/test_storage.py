@@ -23,7 +23,6 @@ def store() -> LocalStore:
 
 def test_urls() -> None:
     assert is_s3("s3a://b/k")
-    assert is_s3("s3://b/k")
     assert not is_s3("/s3a/k")
     assert join("s3a://b/", "/x/", "y") == "s3a://b/x/y"
     assert name_of("s3a://b/x/y.ROOT") == "y.ROOT"

@@ -8,6 +8,7 @@ import pytest
 from hepspark.cluster.client import Cluster
 from hepspark.config import Config
 from hepspark.errors import HandedOverError, RunError, TerminatedError, UnreachableError
+from hepspark.interrupts import finishing
 from hepspark.supervision import UNSUPERVISED, stoppable
 
 
@@ -19,7 +20,7 @@ def test_sigterm_ends_work_that_may_be_broken_off_at_once():
 def test_sigterm_lets_a_step_finish():
     done = []
     with stoppable() as stop:
-        with stop.unbroken():
+        with stop.unbroken("step 2"):
             signal.raise_signal(signal.SIGTERM)
             done.append("step")
         with pytest.raises(TerminatedError):
@@ -27,8 +28,18 @@ def test_sigterm_lets_a_step_finish():
     assert done == ["step"]
 
 
+def test_what_is_finished_first_is_told_at_once(capfd):
+    with stoppable() as stop, stop.unbroken("step 3 of 62"):
+        signal.raise_signal(signal.SIGTERM)
+        told = capfd.readouterr().err
+    assert told == "hepspark: asked to end: step 3 of 62 is finished first; a second SIGTERM gives it up\n"
+    with stoppable(), finishing("Spark is stopped first"), pytest.raises(TerminatedError):
+        signal.raise_signal(signal.SIGTERM)
+    assert capfd.readouterr().err == "hepspark: asked to end: Spark is stopped first (what is committed stays)\n"
+
+
 def test_a_second_sigterm_is_not_kept_waiting():
-    with stoppable() as stop, stop.unbroken():
+    with stoppable() as stop, stop.unbroken("step 2"):
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(TerminatedError):
             signal.raise_signal(signal.SIGTERM)
@@ -45,7 +56,7 @@ def test_another_thread_ends_the_main_ones_work():
 
 def test_a_request_and_then_sigterm_still_let_the_step_finish():
     with stoppable() as stop:
-        with stop.unbroken():
+        with stop.unbroken("step 2"):
             stop.ask(HandedOverError("to another"))
             signal.raise_signal(signal.SIGTERM)
         with pytest.raises(HandedOverError):
@@ -61,7 +72,7 @@ def test_the_handlers_of_before_come_back():
 
 def test_without_supervision_nothing_happens():
     UNSUPERVISED.begin(Config())
-    with UNSUPERVISED.unbroken():
+    with UNSUPERVISED.unbroken("step 2"):
         UNSUPERVISED.event("Epoch", "1")
     UNSUPERVISED.stop_if_asked()
 
@@ -73,7 +84,7 @@ def test_an_error_that_nobody_asked_for_stays_itself():
 
 def test_a_fault_in_a_step_stays_itself_though_the_work_is_to_end():
     def step(stop):
-        with stop.explained(), stop.unbroken():
+        with stop.explained(), stop.unbroken("step 2"):
             signal.raise_signal(signal.SIGTERM)
             raise ValueError("a fault")
 

@@ -66,3 +66,14 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
 def test_a_name_needs_a_target() -> None:
     with pytest.raises(InputError, match="say where to"):
         data.public(Config(), "testUndersampled.parquet")
+
+
+def test_ls_finds_what_is_called_as_it_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run [2024]").mkdir()
+    (tmp_path / "run [2024]" / "a.root").write_text("a")
+    for typed in ("run [2024]", "./run [2024]/", "~/run [2024]/*.root", "~//run*/a.root"):
+        assert [entry["url"] for entry in data.ls(Config(), typed)["entries"]] == [f"{tmp_path}/run [2024]/a.root"]
+    with pytest.raises(InputError, match=r"run \[2025\]: no such file or folder"):
+        data.ls(Config(), "run [2025]")

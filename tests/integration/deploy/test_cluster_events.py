@@ -91,7 +91,7 @@ def test_a_newer_submission_ends_the_work_of_an_older_one_where_it_allows(namesp
         steps = 0
         with pytest.raises(HandedOverError, match="demo-2") as ended:  # noqa: PT012 (a run's loop)
             while True:
-                with older.unbroken():
+                with older.unbroken("step 1"):
                     time.sleep(0.3)
                     steps += 1
                     assert not newer_has_it.is_set()
@@ -151,7 +151,7 @@ def test_sigterm_releases_the_lease(namespace, in_job, monkeypatch):
 
     def work(config, supervision):
         supervision.begin(config)
-        with supervision.unbroken():
+        with supervision.unbroken("step 1"):
             signal.raise_signal(signal.SIGTERM)
             done.append("the step and its commit")
         supervision.stop_if_asked()

@@ -6,12 +6,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hepspark import __version__
+from hepspark.interrupts import end_at_once, told_at_once
 
 app = typer.Typer(
     name="hepspark",
@@ -27,11 +27,13 @@ app.add_typer(config_app, name="config")
 app.add_typer(data_app, name="data")
 
 ConfigFile = Annotated[
-    Path | None, typer.Argument(metavar="CONFIG", help="YAML file; the defaults hold where it is silent.")
+    str | None, typer.Argument(metavar="CONFIG", help="YAML file; the defaults hold where it is silent.")
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key; may be repeated. Of two for one key the last holds."),
 ]
+StorageFile = Annotated[str | None, typer.Option("--config", help="YAML file with the storage section.")]
 SummaryUrl = Annotated[str | None, typer.Option("--summary", metavar="URL", help="Write the JSON summary here too.")]
 DebugFlag = Annotated[bool, typer.Option("--debug", help="Show the stack trace of an error.")]
 
@@ -41,7 +43,7 @@ def _help(does: str, example: str) -> str:
     return f"{does}\n\n\b\nExample:\n  {example}\n\nA JSON summary goes to standard output, if that is no terminal."
 
 
-def _run(name: str, config: Path | None, overrides: list[str] | None, summary: str | None, *, debug: bool) -> None:
+def _run(name: str, config: str | None, overrides: list[str] | None, summary: str | None, *, debug: bool) -> None:
     def work() -> Any:
         from hepspark.runner import run_step
 
@@ -116,7 +118,7 @@ _step(
 @app.command("model")
 def model(
     url: Annotated[str, typer.Argument(help="Model directory that train wrote.")],
-    config: Annotated[Path | None, typer.Option("--config", help="YAML file with the storage section.")] = None,
+    config: StorageFile = None,
     overrides: Overrides = None,
     debug: DebugFlag = False,
 ) -> None:
@@ -170,9 +172,9 @@ def schema() -> None:
 
 @data_app.command("put")
 def put(
-    source: Annotated[Path, typer.Argument(help="A file, or a folder with all that is in it.")],
+    source: Annotated[str, typer.Argument(help="A file, or a folder with all that is in it.")],
     target: Annotated[str, typer.Argument(help="s3a://bucket/key")],
-    config: Annotated[Path | None, typer.Option("--config", help="YAML file with the storage section.")] = None,
+    config: StorageFile = None,
     overrides: Overrides = None,
     debug: DebugFlag = False,
 ) -> None:
@@ -188,8 +190,8 @@ def put(
 @data_app.command("get")
 def get(
     source: Annotated[str, typer.Argument(help="s3a://bucket/key of an object or a folder.")],
-    target: Annotated[Path, typer.Argument(help="A file or folder.")],
-    config: Annotated[Path | None, typer.Option("--config", help="YAML file with the storage section.")] = None,
+    target: Annotated[str, typer.Argument(help="A file or folder.")],
+    config: StorageFile = None,
     overrides: Overrides = None,
     debug: DebugFlag = False,
 ) -> None:
@@ -205,7 +207,7 @@ def get(
 @data_app.command("ls")
 def ls(
     url: Annotated[str, typer.Argument(help="Folder, or s3a://bucket/prefix.")],
-    config: Annotated[Path | None, typer.Option("--config", help="YAML file with the storage section.")] = None,
+    config: StorageFile = None,
     overrides: Overrides = None,
     debug: DebugFlag = False,
 ) -> None:
@@ -222,7 +224,7 @@ def ls(
 def url(
     object_url: Annotated[str, typer.Argument(metavar="URL", help="s3a://bucket/key of an object.")],
     hours: Annotated[int, typer.Option("--hours", help="How long the link holds, at most 168.")] = 24,
-    config: Annotated[Path | None, typer.Option("--config", help="YAML file with the storage section.")] = None,
+    config: StorageFile = None,
     overrides: Overrides = None,
     debug: DebugFlag = False,
 ) -> None:
@@ -239,7 +241,7 @@ def url(
 def public(
     name: Annotated[str | None, typer.Argument(help="What to load; all are listed where this is left out.")] = None,
     target: Annotated[str | None, typer.Argument(help="Folder or s3a:// URL that receives it.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="YAML file with the storage section.")] = None,
+    config: StorageFile = None,
     overrides: Overrides = None,
     debug: DebugFlag = False,
 ) -> None:
@@ -267,12 +269,12 @@ def _options(
     """Options that every command has."""
 
 
-def _data(action: str, config: Path | None, overrides: list[str] | None, *arguments: Any, debug: bool) -> None:
+def _data(action: str, config: str | None, overrides: list[str] | None, *arguments: Any, debug: bool) -> None:
     _call("data", action, config, overrides, *arguments, debug=debug)
 
 
 def _call(
-    module: str, action: str, config: Path | None, overrides: list[str] | None, *arguments: Any, debug: bool
+    module: str, action: str, config: str | None, overrides: list[str] | None, *arguments: Any, debug: bool
 ) -> None:
     """Call a function of a module in `hepspark.steps`, which takes the configuration first."""
 
@@ -329,4 +331,8 @@ def main(argv: list[str]) -> int:
 
 def run() -> None:
     """Entry point of the `hepspark` command."""
-    sys.exit(main(sys.argv[1:]))
+    told_at_once()
+    code = main(sys.argv[1:])
+    if code in (130, 143):
+        end_at_once(code)
+    sys.exit(code)

@@ -9,6 +9,7 @@ from typing import Any
 
 from hepspark.config import Config, load
 from hepspark.errors import HepsparkError, first_line
+from hepspark.place import argument
 from hepspark.storage import store_for
 from hepspark.supervision import Supervision, stoppable
 
@@ -16,7 +17,7 @@ _LONGEST_MESSAGE = 4096  # Kubernetes takes no more
 _WITHOUT_SPARK = ("simulate",)
 
 
-def run_step(name: str, path: Path | None, overrides: Sequence[str], summary_url: str | None) -> dict[str, Any]:
+def run_step(name: str, path: str | Path | None, overrides: Sequence[str], summary_url: str | None) -> dict[str, Any]:
     """Run a step, and return its summary.
 
     Args:
@@ -30,6 +31,8 @@ def run_step(name: str, path: Path | None, overrides: Sequence[str], summary_url
     """
     try:
         config = load(path, overrides)
+        if summary_url:
+            summary_url = argument("--summary", summary_url)
         step = importlib.import_module(f"hepspark.steps.{name}")
         if name in _WITHOUT_SPARK:
             result: dict[str, Any] = step.run(config)

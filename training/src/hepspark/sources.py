@@ -37,6 +37,10 @@ _INGESTED: Final = tuple(
 _THREADS = 16  # most of the time is spent on waiting for a store
 
 
+class NothingThereError(InputError):
+    """No events are at a URL."""
+
+
 @dataclass(frozen=True)
 class Events:
     """Events of one chunk; all arrays have the length n."""
@@ -88,7 +92,8 @@ def open_source(url: str, storage: StorageConfig, role: Role = "split") -> Sourc
             holds wherever they turn up again, in a larger data set or another run.
 
     Raises:
-        InputError: there is neither a data set nor Parquet.
+        NothingThereError: there is neither a data set nor Parquet.
+        InputError: the data set cannot be read.
     """
     found = dataset.find(url, storage)
     if found is not None:
@@ -100,7 +105,7 @@ def open_source(url: str, storage: StorageConfig, role: Role = "split") -> Sourc
     single = [entry for entry in store.glob(url) if suffix_of(entry.url) == ".parquet"]
     entries = single or [entry for entry in store.walk(url) if _is_data(entry, url)]
     if not entries:
-        raise InputError(
+        raise NothingThereError(
             f"{url}: neither a data set (no manifest/*.json) nor Parquet files here; make one with hepspark ingest"
         )
     files = _published_files(store, [entry.url for entry in entries])

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hepspark import kubernetes_spark
 from hepspark.config import SparkConfig, StorageConfig
 from hepspark.errors import HepsparkError, InputError, RunError, first_line, named, told_by_executor, unforeseen
+from hepspark.interrupts import finishing
 from hepspark.progress import track
 from hepspark.supervision import quieten_py4j
 
@@ -95,12 +96,14 @@ def spark_context(
     started: list[SparkContext] = []
     with _plain_interrupts():
         try:
-            with _java_is_quiet():
+            with finishing("Spark is still starting, and is stopped then"), _java_is_quiet():
                 _to_its_end(lambda: started.append(_start(conf, bigdl=bigdl)))
-            yield started[0]
+            with finishing("Spark is stopped first"):
+                yield started[0]
         finally:
             for context in started:
-                _to_its_end(partial(_end, context))
+                with finishing("Spark is being stopped"):
+                    _to_its_end(partial(_end, context))
 
 
 def _start(conf: "SparkConf", *, bigdl: bool) -> "SparkContext":
@@ -164,20 +167,21 @@ def _to_its_end(work: Callable[[], object]) -> None:
 
 @contextmanager
 def _plain_interrupts() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt without py4j's account of the call that it breaks off."""
-    if threading.current_thread() is not threading.main_thread():
+    """Let Ctrl-C do what it did before, without py4j's account of the call that it breaks off."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):  # it is to be ignored
         yield
         return
-    before = signal.signal(signal.SIGINT, _interrupt)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        quieten_py4j()
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    quieten_py4j()
-    raise KeyboardInterrupt
 
 
 @contextmanager

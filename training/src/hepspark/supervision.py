@@ -14,6 +14,7 @@ from typing import Protocol
 
 from hepspark.config import Config
 from hepspark.errors import HepsparkError, RunError, TerminatedError, UnreachableError
+from hepspark.interrupts import tell, tell_what_is_finished
 
 
 class Supervision(Protocol):
@@ -29,8 +30,12 @@ class Supervision(Protocol):
             HandedOverError: a newer submission of the run is there.
         """
 
-    def unbroken(self) -> AbstractContextManager[None]:
-        """Work inside goes on when it is asked to stop; `stop_if_asked` is to follow soon."""
+    def unbroken(self, work: str) -> AbstractContextManager[None]:
+        """Work inside goes on when it is asked to stop; `stop_if_asked` is to follow soon.
+
+        Args:
+            work: What a person is told that is finished first.
+        """
 
     def stop_if_asked(self) -> None:
         """End here, where nothing is lost, if that was asked for.
@@ -50,7 +55,7 @@ class Unsupervised:
     def begin(self, config: Config) -> None:
         """Nothing."""
 
-    def unbroken(self) -> AbstractContextManager[None]:
+    def unbroken(self, _work: str) -> AbstractContextManager[None]:
         """Nothing."""
         return nullcontext()
 
@@ -74,7 +79,8 @@ class Stop(Unsupervised):
         self.begun = False
         """Whether work has begun: from here on a store that does not answer is lost, not misnamed."""
         self._asked: HepsparkError | None = None
-        self._protected = False
+        self._protected = ""
+        """What is finished before the end."""
         self._broken_off = False
         self._signals = 0
 
@@ -88,9 +94,9 @@ class Stop(Unsupervised):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
     @contextmanager
-    def unbroken(self) -> Iterator[None]:
+    def unbroken(self, work: str) -> Iterator[None]:
         """See `Supervision`. A second SIGTERM breaks even this off; commits make that safe."""
-        before, self._protected = self._protected, True
+        before, self._protected = self._protected, work
         try:
             yield
         finally:
@@ -127,10 +133,17 @@ class Stop(Unsupervised):
             self._asked = self._asked or TerminatedError(
                 "ended by SIGTERM; all that was committed stays, and the same command goes on from there"
             )
-        if self._asked and (not self._protected or self._signals > 1):
-            self._broken_off = self._protected = True  # what cleans up now is not broken off by the next request
-            quieten_py4j()
-            raise self._asked
+        if not self._asked:
+            return
+        if self._protected and self._signals < 2:
+            if not self._broken_off:
+                tell(f"asked to end: {self._protected} is finished first; a second SIGTERM gives it up")
+            return
+        if not self._broken_off:
+            tell_what_is_finished("asked to end", "what is committed stays")
+        self._broken_off, self._protected = True, "the end"  # which the next request does not break off
+        quieten_py4j()
+        raise self._asked
 
 
 @contextmanager

@@ -74,9 +74,9 @@ class JobSupervision:
         say(message)
         self.event("Waiting", message)
 
-    def unbroken(self) -> AbstractContextManager[None]:
+    def unbroken(self, work: str) -> AbstractContextManager[None]:
         """See `Supervision`."""
-        return self._stop.unbroken()
+        return self._stop.unbroken(work)
 
     def stop_if_asked(self) -> None:
         """See `Supervision`."""
@@ -88,7 +88,7 @@ class JobSupervision:
 
     def finish(self, error: BaseException | None, result: str) -> None:
         """Tell how the run ended, and let the next driver have it."""
-        with self._stop.unbroken():
+        with self._stop.unbroken("the end of the run"):
             if error is None:
                 self.event("Finished", result)
             elif isinstance(error, HandedOverError):

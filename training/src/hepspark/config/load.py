@@ -1,33 +1,36 @@
 """A YAML file and `key=value` overrides become one checked configuration."""
 
-import difflib
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, TypeVar, cast
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from hepspark.config.mistakes import explain_all
 from hepspark.config.models import Config
+from hepspark.config.reading import read_text, read_value
 from hepspark.errors import InputError
+from hepspark.place import argument, local_path
 
 T = TypeVar("T")
 
 
-def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
+def load(path: str | PathLike[str] | None, overrides: Sequence[str] = ()) -> Config:
     """The configuration of a file with overrides applied on top.
 
     Args:
         path: YAML file, or None for the defaults.
-        overrides: `section.key=value`; the value is read as YAML.
+        overrides: `section.key=value`; of two for one key the last one holds. See `read_value` for the value.
 
     Raises:
         InputError: the file is not readable YAML, or a key or value is wrong; all mistakes are named at once.
     """
-    data = _read(path) if path else {}
+    file = argument("configuration file", path, local_path) if path is not None else None
+    data = _read(file) if file else {}
     for override in overrides:
         _apply(data, override)
-    return checked(data, str(path) if path else "configuration")
+    return checked(data, file or "configuration")
 
 
 def checked(data: Mapping[str, Any], source: str) -> Config:
@@ -43,8 +46,7 @@ def checked(data: Mapping[str, Any], source: str) -> Config:
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(e) for e in error.errors(include_url=False)]
-        raise InputError(f"{source}: " + "\n  ".join(lines)) from error
+        raise InputError(f"{source}: " + "\n  ".join(explain_all(Config, error))) from error
 
 
 def schema() -> dict[str, Any]:
@@ -63,56 +65,39 @@ def given(value: T | None, key: str) -> T:
     return value
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: str) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = read_text(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such configuration file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not readable as YAML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; a configuration is a YAML file") from error
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise InputError(f"{path}: expected keys such as 'train:' at the top, found a {type(data).__name__}")
+        found = "a list" if isinstance(data, list) else "one value"
+        raise InputError(f"{path}: expected keys such as 'train:' at the top, found {found}")
     return cast(dict[str, Any], data)
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
-    if not separator or not key:
+    *sections, last = (part.strip() for part in key.split("."))
+    if not separator or not all((*sections, last)):
         raise InputError(f"--set {override}: expected key=value, such as train.epochs=5")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {override}: the value is not readable as YAML: {error}") from error
-    *sections, last = key.split(".")
+        value = read_value(text)
+    except ValueError as error:
+        raise InputError(f"--set {override}: {error}") from error
     for section in sections:
-        inner = data.setdefault(section, {})
+        if data.get(section) is None:
+            data[section] = {}
+        inner = data[section]
         if not isinstance(inner, dict):
-            raise InputError(f"--set {override}: {section} is not a section")
+            raise InputError(f"--set {override}: {section} is not a section, but holds a value")
         data = inner
     data[last] = value
-
-
-def _explain(error: Any) -> str:
-    location = [part for part in error["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
-    key = ".".join(str(part) for part in location)
-    if error["type"] == "extra_forbidden":
-        known = _keys_at(location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"the keys here are {', '.join(sorted(known))}"
-        return f"{key}: no such key; {hint}"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{key}: {message} (got {error['input']!r})" if not isinstance(error["input"], dict) else f"{key}: {message}"
-
-
-def _keys_at(location: Sequence[Any]) -> list[str]:
-    model: type[BaseModel] = Config
-    for part in location:
-        field = model.model_fields.get(str(part))
-        candidates = (field.annotation, *get_args(field.annotation)) if field else ()
-        inner = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
-        if inner is None:
-            return []
-        model = inner
-    return list(model.model_fields)

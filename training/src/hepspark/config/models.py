@@ -4,11 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from hepspark.config.base import Section
+from hepspark.config.base import NUMBER, Form, LocalFile, Section, Url
+from hepspark.place import place
 from hepspark.schema import CLASSES, UNLABELLED
 
-Url = Annotated[str, StringConstraints(min_length=1, pattern=r"^(/|\./|\.\./|~/|s3a?://[^/]|[^:]+$)")]
-"""A local path, or s3a://bucket/key (s3:// is the same)."""
+Memory = Annotated[str, Form(r"^[1-9][0-9]*[mg]$", "an amount of memory such as 2g or 512m")]
 
 ClassName = Literal["qcd", "ttbar", "wjets"]
 
@@ -31,28 +31,28 @@ class StorageConfig(Section):
     """Region that requests are signed for; AWS_REGION or the profile's where it is left out, and else us-east-1."""
     path_style: bool = True
     """Whether the bucket is part of the path (MinIO, Ceph) or of the host name (AWS)."""
-    ca_bundle: str | None = None
+    ca_bundle: LocalFile | None = None
     """File of CA certificates that the endpoint's certificate is checked against."""
-    connect_timeout: Annotated[float, Field(gt=0, le=300)] = 10.0
+    connect_timeout: Annotated[float, Field(gt=0, le=300), NUMBER] = 10.0
     """Seconds to wait for a connection."""
-    read_timeout: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    read_timeout: Annotated[float, Field(gt=0, le=3600), NUMBER] = 60.0
     """Seconds to wait for an answer."""
-    attempts: Annotated[int, Field(ge=1, le=20)] = 4
+    attempts: Annotated[int, Field(ge=1, le=20), NUMBER] = 4
     """How often a request is tried that fails for a passing reason."""
 
 
 class ExecutorConfig(Section):
     """Executors on Kubernetes. One place sets their number: Spark's and BigDL's settings follow from it."""
 
-    instances: Annotated[int, Field(ge=1, le=10_000)] = 2
+    instances: Annotated[int, Field(ge=1, le=10_000), NUMBER] = 2
     """Executors, each a pod; `train.batch` must be a multiple of `instances` times `cores`."""
-    cores: Annotated[int, Field(ge=1, le=256)] = 1
+    cores: Annotated[int, Field(ge=1, le=256), NUMBER] = 1
     """Cores of an executor: tasks it works on at once, and the limit of its pod."""
-    cpu: Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]*m?|[0-9]+\.[0-9]*[1-9])$")] | None = None
+    cpu: Annotated[str, Form(r"^([1-9][0-9]*m?|[0-9]+\.[0-9]*[1-9])$", "CPU such as 500m, 0.5 or 2")] | None = None
     """CPU that the pod of an executor requests, as Kubernetes writes it; its cores where this is left out."""
-    memory: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[mg]$")] = "1g"
+    memory: Memory = "1g"
     """Heap of an executor. Its pod gets 40% more, at least 512 MiB, for Python and native memory."""
-    pending_timeout: Annotated[int, Field(ge=1, le=86_400)] = 300
+    pending_timeout: Annotated[int, Field(ge=1, le=86_400), NUMBER] = 300
     """Seconds until a run ends whose executors do not all start."""
 
 
@@ -63,26 +63,30 @@ class KubernetesConfig(Section):
     """Image of the executors, which must be the driver's own."""
     namespace: str | None = None
     """Namespace of the executors; the driver's own where this is empty."""
-    executor_template: str | None = None
+    executor_template: LocalFile | None = None
     """File with a pod whose container `executor` is completed by Spark: security context, credentials, node choice."""
     service_account: Annotated[str, StringConstraints(min_length=1)] = "spark-executor"
     """Service account of the executors; it needs no rights."""
-    driver_port: Annotated[int, Field(ge=1024, le=65_535)] = 7078
+    driver_port: Annotated[int, Field(ge=1024, le=65_535), NUMBER] = 7078
     """Port of the driver's pod that executors register at."""
-    block_manager_port: Annotated[int, Field(ge=1024, le=65_535)] = 7079
+    block_manager_port: Annotated[int, Field(ge=1024, le=65_535), NUMBER] = 7079
     """Port of every pod of the run, the driver's too, at which they exchange data."""
 
 
 class SparkConfig(Section):
     """How Spark is started."""
 
-    master: Annotated[str, StringConstraints(pattern=r"^(local(\[(\*|[1-9][0-9]*)\])?|spark://.+|k8s://.+)$")] = (
-        "local[*]"
-    )
+    master: Annotated[
+        str,
+        Form(
+            r"^(local(\[(\*|[1-9][0-9]*)\])?|spark://.+|k8s://.+)$",
+            "local[*], local[N] with a number of cores, spark://host:port, or k8s://https://host",
+        ),
+    ] = "local[*]"
     """Where executors run: local[N], spark://host:port or k8s://https://kubernetes.default.svc"""
     app_name: str = "hepspark"
     """Name that Spark shows."""
-    driver_memory: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[mg]$")] = "3g"
+    driver_memory: Memory = "3g"
     """Heap of the driver, which in local mode does all the work."""
     executor: ExecutorConfig = ExecutorConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()
@@ -112,17 +116,17 @@ class SimulateConfig(Section):
     """Folder that receives one ROOT file per class and chunk."""
     classes: Annotated[tuple[ClassName, ...], Field(min_length=1)] = CLASSES
     """Which processes to simulate."""
-    events: Annotated[int, Field(ge=1, le=100_000_000)] = 300
+    events: Annotated[int, Field(ge=1, le=100_000_000), NUMBER] = 300
     """Events to write per class; each holds a lepton that may pass the selection."""
-    events_per_file: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    events_per_file: Annotated[int, Field(ge=1, le=1_000_000), NUMBER] = 1_000
     """Events in one ROOT file, which is also the unit of parallel work."""
-    seed: Annotated[int, Field(ge=0, le=800_000_000)] = 42
+    seed: Annotated[int, Field(ge=0, le=800_000_000), NUMBER] = 42
     """Seed of every random number; the same seed gives the same events whatever the number of workers."""
-    pileup: Annotated[float, Field(ge=0, le=200)] = 20.0
+    pileup: Annotated[float, Field(ge=0, le=200), NUMBER] = 20.0
     """Mean number of further proton collisions in an event."""
-    pileup_pool: Annotated[int, Field(ge=1, le=1_000_000)] = 2_500
+    pileup_pool: Annotated[int, Field(ge=1, le=1_000_000), NUMBER] = 2_500
     """Minimum-bias events from which pile-up is drawn."""
-    workers: Annotated[int, Field(ge=0, le=1024)] = 0
+    workers: Annotated[int, Field(ge=0, le=1024), NUMBER] = 0
     """Processes that simulate; 0 is one per core."""
 
 
@@ -140,9 +144,9 @@ class IngestConfig(Section):
     """Whether to store the particle sequences beside the 14 features."""
     compatibility: Literal["none", "sparkdltrigger"] = "none"
     """`sparkdltrigger` reproduces the published code where it differs from its description."""
-    entries_per_task: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
+    entries_per_task: Annotated[int, Field(ge=100, le=10_000_000), NUMBER] = 10_000
     """Entries of a file that one task reads; longer files are split."""
-    entries_per_chunk: Annotated[int, Field(ge=10, le=100_000)] = 1_000
+    entries_per_chunk: Annotated[int, Field(ge=10, le=100_000), NUMBER] = 1_000
     """Entries that are in memory at once, which bounds the memory of a task."""
 
     @model_validator(mode="after")
@@ -159,30 +163,30 @@ class BalanceConfig(Section):
 
     mode: Literal["smallest", "none"] = "smallest"
     """`smallest` takes as many events of every class as the rarest one has; `none` takes all."""
-    max_per_class: Annotated[int, Field(ge=1)] | None = None
+    max_per_class: Annotated[int, Field(ge=1), NUMBER] | None = None
     """Upper bound on the training events of one class."""
 
 
 class ScheduleConfig(Section):
     """The learning rate from the first committed step to the last."""
 
-    rate: Annotated[float, Field(gt=0, le=10)] = 4e-3
+    rate: Annotated[float, Field(gt=0, le=10), NUMBER] = 4e-3
     """Learning rate at `reference_batch` events a batch."""
-    reference_batch: Annotated[int, Field(ge=1)] = 768
+    reference_batch: Annotated[int, Field(ge=1), NUMBER] = 768
     """Batch size that `rate` belongs to."""
     scaling: Literal["linear", "sqrt", "none"] = "linear"
     """How the rate grows when the batch is larger than the reference."""
-    max_rate: Annotated[float, Field(gt=0, le=10)] = 1e-2
+    max_rate: Annotated[float, Field(gt=0, le=10), NUMBER] = 1e-2
     """Bound on the scaled rate."""
-    warmup_epochs: Annotated[float, Field(ge=0, le=100)] = 1.0
+    warmup_epochs: Annotated[float, Field(ge=0, le=100), NUMBER] = 1.0
     """Epochs over which the rate climbs linearly to its full value."""
     decay: Literal["cosine", "constant"] = "cosine"
     """How the rate falls after the warm-up."""
-    final_fraction: Annotated[float, Field(ge=0, le=1)] = 0.02
+    final_fraction: Annotated[float, Field(ge=0, le=1), NUMBER] = 0.02
     """Share of the full rate that is left at the end of the decay."""
 
 
-Width = Annotated[int, Field(ge=1, le=1000)]
+Width = Annotated[int, Field(ge=1, le=1000), NUMBER]
 
 
 class TrainConfig(Section):
@@ -198,19 +202,19 @@ class TrainConfig(Section):
     """Which network is trained."""
     hidden: Annotated[tuple[Width, ...], Field(min_length=1, max_length=10)] | None = None
     """Widths of its hidden layers, from the input on; those of the published network where left out."""
-    epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
+    epochs: Annotated[int, Field(ge=1, le=10_000), NUMBER] = 30
     """Passes over the training events."""
-    batch: Annotated[int, Field(ge=1, le=1_000_000)] = 2304
+    batch: Annotated[int, Field(ge=1, le=1_000_000), NUMBER] = 2304
     """Events in one global batch, the same whatever the number of executors, which must share it evenly."""
-    batches_per_step: Annotated[int, Field(ge=1, le=100_000)] = 16
+    batches_per_step: Annotated[int, Field(ge=1, le=100_000), NUMBER] = 16
     """Batches between two commits."""
     schedule: ScheduleConfig = ScheduleConfig()
     balance: BalanceConfig = BalanceConfig()
-    early_stopping_epochs: Annotated[int, Field(ge=0, le=10_000)] = 8
+    early_stopping_epochs: Annotated[int, Field(ge=0, le=10_000), NUMBER] = 8
     """Stop after so many epochs without a better validation loss; 0 never stops."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
+    seed: Annotated[int, Field(ge=0, lt=2**31), NUMBER] = 42
     """Seed of the initial weights."""
-    validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    validation_fraction: Annotated[float, Field(gt=0, lt=0.5), NUMBER] = 0.1
     """Share of the training side that is held out for validation; the test side is never looked at."""
 
 
@@ -225,7 +229,7 @@ class EvaluateConfig(Section):
     """Folder for evaluation.json and report.html."""
     signal: ClassName = "ttbar"
     """The class whose efficiency is quoted."""
-    background_efficiencies: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.001, 0.01, 0.1)
+    background_efficiencies: tuple[Annotated[float, Field(gt=0, lt=1), NUMBER], ...] = (0.001, 0.01, 0.1)
     """Background efficiencies at which the signal efficiency is quoted."""
 
 
@@ -243,11 +247,11 @@ class PredictConfig(Section):
 class DataConfig(Section):
     """How files are carried to and from a store."""
 
-    threads: Annotated[int, Field(ge=1, le=32)] = 4
+    threads: Annotated[int, Field(ge=1, le=32), NUMBER] = 4
     """Parts that are under way at once."""
-    part_mb: Annotated[int, Field(ge=5, le=5_000)] = 8
+    part_mb: Annotated[int, Field(ge=5, le=5_000), NUMBER] = 8
     """Size of a part in MiB; S3 takes none below 5, and larger ones are used where 10,000 would not do."""
-    public_address: Annotated[str, StringConstraints(pattern=r"^https?://")] = (
+    public_address: Annotated[str, Form(r"^https?://", "an address that begins with https:// or http://")] = (
         "https://sparkdltrigger.web.cern.ch/sparkdltrigger"
     )
     """Web folder of the published data sets: CERN's own, or a copy with the same layout."""
@@ -259,7 +263,7 @@ class Config(Section):
     folder: Url | None = None
     """Folder of a run: what a step needs and is not given lies in its `dataset`, `run`, `report` and `scores`.
 
-    `{folder}` in an input stands for it.
+    `{folder}` in a path of a step stands for it.
     """
     storage: StorageConfig = StorageConfig()
     spark: SparkConfig = SparkConfig()
@@ -275,30 +279,40 @@ class Config(Section):
     def _places_in_the_folder(cls, data: Any) -> Any:
         if not isinstance(data, dict) or not isinstance(data.get("folder"), str):
             return data
-        folder = data["folder"].rstrip("/")
+        try:
+            folder = place(data["folder"])
+        except ValueError:
+            return data  # the check of the key tells it
+        sections = {name: {} if data.get(name) is None else data[name] for name in _STEPS}
+        if not all(isinstance(section, dict) for section in sections.values()):
+            return data  # the check of the section tells it
         data_set, model = f"{folder}/dataset", f"{folder}/run/model"
-        ingest, train = data.get("ingest") or {}, data.get("train") or {}
-        trained = _in_folder(train.get("input"), folder) or [data_set]
+        trained = sections["train"].get("input") or [data_set]
+        scored = [data_set] if sections["ingest"].get("input") else trained
         places: dict[str, dict[str, Any]] = {
-            "ingest": {"output": data_set} if ingest.get("input") else {},
-            "train": {"output": f"{folder}/run"},
+            "simulate": {},
+            "ingest": {"output": data_set} if sections["ingest"].get("input") else {},
+            "train": {"input": trained, "output": f"{folder}/run"},
             "evaluate": {"model": model, "output": f"{folder}/report"},
-            "predict": {
-                "model": model,
-                "input": [data_set] if ingest.get("input") else trained,
-                "output": f"{folder}/scores",
-            },
+            "predict": {"model": model, "output": f"{folder}/scores"}
+            # What is no list is told once, by the check of train.input.
+            | ({"input": scored} if isinstance(scored, list | tuple) else {}),
         }
-        merged = data | {name: own | (data.get(name) or {}) for name, own in places.items()}
-        merged["train"]["input"] = trained
-        for name in ("evaluate", "predict"):
-            if "input" in merged[name]:
-                merged[name]["input"] = _in_folder(merged[name]["input"], folder)
-        return merged
+        given = {
+            name: {key: value for key, value in sections[name].items() if key != "input" or value not in _NOTHING}
+            for name in _STEPS
+        }
+        return data | {name: _with_folder(places[name] | given[name], folder) for name in _STEPS}
 
 
-def _in_folder(urls: Any, folder: str) -> Any:
-    """URLs with the folder put in; what is no list of them is told by the check of its key."""
-    if not isinstance(urls, list | tuple):
-        return urls
-    return [url.replace("{folder}", folder) if isinstance(url, str) else url for url in urls]
+_STEPS = ("simulate", "ingest", "train", "evaluate", "predict")
+_NOTHING: tuple[Any, ...] = (None, [], (), {})
+
+
+def _with_folder(value: Any, folder: str) -> Any:
+    """A section, or what is in it, with the folder where text has `{folder}`."""
+    if isinstance(value, dict):
+        return {key: _with_folder(inner, folder) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_folder(inner, folder) for inner in value]
+    return value.replace("{folder}", folder) if isinstance(value, str) else value

@@ -8,6 +8,7 @@ from hepspark.config import Config
 from hepspark.errors import InputError
 from hepspark.notebook.facility import storage
 from hepspark.notebook.places import workspace
+from hepspark.place import address, argument, local_path
 from hepspark.progress import say
 from hepspark.storage import is_s3, join, name_of
 from hepspark.transfer import copy
@@ -29,10 +30,12 @@ def upload(source: str | Path, name: str = "") -> str:
         InputError: there is no such file or folder, or the workspace cannot be written to.
         RunError: the store failed on the way; the same call continues.
     """
-    path = Path(source).expanduser()
+    path = Path(argument("upload", source, local_path))
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder; its name is relative to {Path.cwd()}")
-    url = join(workspace(), name or path.resolve().name)
+        raise InputError(
+            f"{path}: no such file or folder; a name without / at its beginning is taken from {Path.cwd()}"
+        )
+    url = join(workspace(), name or path.name)
     if is_s3(url):
         copy.put(_config(), [path], url)
     else:
@@ -54,7 +57,7 @@ def download(url: str, target: str | Path = ".") -> str:
         InputError: there is nothing, or the target cannot be used.
         RunError: the store or the disk failed on the way; the same call continues.
     """
-    path = Path(target).expanduser()
+    url, path = argument("download", url), Path(argument("download", target, local_path))
     if not is_s3(url) and not Path(url).exists():
         raise InputError(f"{url}: no such file or folder")
     single = (copy.ls(_config(), url)["entries"][0]["url"] == url) if is_s3(url) else Path(url).is_file()
@@ -73,7 +76,7 @@ def ls(url: str = "") -> dict[str, Any]:
     Raises:
         InputError: there is nothing.
     """
-    found = copy.ls(_config(), url or workspace())
+    found = copy.ls(_config(), argument("ls", url, address) if url else workspace())
     for entry in found["entries"]:
         say(f"{entry['bytes']:>12,}  {entry['url']}")
     return found

@@ -6,6 +6,7 @@ from pathlib import Path
 from hepspark import dataset
 from hepspark.errors import HepsparkError, InputError
 from hepspark.notebook.facility import facility, storage
+from hepspark.place import argument
 from hepspark.storage import join
 
 _SAMPLE = "sample"
@@ -15,7 +16,7 @@ _WORK_TREE = Path(__file__).parents[4] / "tests" / "data"
 
 def workspace() -> str:
     """URL of the folder that is the user's own: in the facility's store, or `workspace` beside the notebook."""
-    return os.environ.get("HEPSPARK_WORKSPACE", "").rstrip("/") or "workspace"
+    return argument("HEPSPARK_WORKSPACE", os.environ.get("HEPSPARK_WORKSPACE") or "workspace")
 
 
 def event_logs() -> str:

@@ -9,6 +9,7 @@ from hepspark.metrics import Metrics
 from hepspark.model import artefact
 from hepspark.model.artefact import Model
 from hepspark.notebook.facility import storage
+from hepspark.place import argument
 from hepspark.storage import store_for
 
 
@@ -21,7 +22,7 @@ def load_model(url: str) -> Model:
     Raises:
         InputError: there is none, or a file of it is missing or was altered.
     """
-    return artefact.load(url.rstrip("/"), storage())
+    return artefact.load(argument("load_model", url), storage())
 
 
 def load_metrics(url: str) -> Metrics:
@@ -33,6 +34,7 @@ def load_metrics(url: str) -> Metrics:
     Raises:
         InputError: there is none, or it is of another version of hepspark.
     """
+    url = argument("load_metrics", url)
     store = store_for(url, storage())
     if not store.exists(url):
         raise InputError(f"{url}: no such evaluation; make one with evaluate()")

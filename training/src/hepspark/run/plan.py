@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from hepspark.config import BalanceConfig, StorageConfig, TrainConfig
-from hepspark.config.base import Section
+from hepspark.config.base import Section, Url
 from hepspark.errors import InputError
 from hepspark.model.network import Network
 from hepspark.model.optimizer import learning_rates
@@ -41,7 +41,7 @@ class Shard(Section):
 class PlannedSource(Section):
     """Events that a run was planned on."""
 
-    url: str
+    url: Url
     role: str
     fingerprint: str
     files: dict[str, str]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from hepspark.model import artefact
 from hepspark.model.artefact import Model
 from hepspark.model.network import Network
 from hepspark.overlap import check_apart
+from hepspark.place import argument
 from hepspark.progress import say
 from hepspark.report.axes import Axis, for_features
 from hepspark.report.content import Content, FeatureHistogram, SourceSummary
@@ -23,7 +25,7 @@ from hepspark.report.render import render
 from hepspark.schema import CLASSES, HLF
 from hepspark.scoring import ScoredTestSide, check_fits, score_test_side, sided, trained_roles
 from hepspark.session import spark_session
-from hepspark.sources import Source, check_distinct, open_source
+from hepspark.sources import NothingThereError, Source, check_distinct, open_source
 from hepspark.spark import run_tasks
 from hepspark.storage import check_writable, is_s3, join, refuse_strangers, store_for
 from hepspark.supervision import UNSUPERVISED, Supervision
@@ -43,7 +45,7 @@ def check(config: Config, made: Collection[str] = ()) -> None:
     output = given(evaluate.output, "evaluate.output")
     refuse_strangers(output, storage, "evaluate.output", ["report.html", "evaluation.json"])
     if given(evaluate.model, "evaluate.model") not in made:
-        _sources(artefact.load(evaluate.model or "", storage), evaluate.input, storage)
+        _sources(artefact.load(evaluate.model or "", storage), config)
     check_writable(output, storage)
 
 
@@ -65,7 +67,7 @@ def finished(config: Config) -> dict[str, Any] | None:
         }
         of_sources = [source["fingerprint"] for source in content["sources"]]
         if any(content[key] != value for key, value in same.items()) or of_sources != [
-            source.fingerprint for source in _sources(model, evaluate.input, storage)
+            source.fingerprint for source in _sources(model, config)
         ]:
             return None
         points = [point["background_efficiency"] for point in content["metrics"]["working_points"]]
@@ -94,7 +96,7 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
     supervision.begin(config)
     output = given(evaluate.output, "evaluate.output")
     model = artefact.load(given(evaluate.model, "evaluate.model"), storage)
-    sources = _sources(model, evaluate.input, storage)
+    sources = _sources(model, config)
     axes = for_features(model.scaler.mean, model.scaler.width)
     chunks = [chunk for source in sources for chunk in source.chunks]
     with spark_session(config, supervision) as context:
@@ -135,12 +137,13 @@ def tell_link(report: str, storage: StorageConfig) -> None:
     say(f"Without S3 keys, until {end}: {address}")
 
 
-def _sources(model: Model, urls: Sequence[str], storage: StorageConfig) -> list[Source]:
+def _sources(model: Model, config: Config) -> list[Source]:
     """What is evaluated on: the sources that are named, or those of the model that have a test side."""
     trained = trained_roles(model)
-    given_apart = [source["url"] for source in model.sources if source["role"] == "test"]
-    own = given_apart or [source["url"] for source in model.sources if source["role"] == "split"]
-    sources = [sided(open_source(url, storage), trained) for url in urls or own]
+    given_apart = [source for source in model.sources if source["role"] == "test"]
+    own = given_apart or [source for source in model.sources if source["role"] == "split"]
+    named = [open_source(url, config.storage) for url in config.evaluate.input]
+    sources = [sided(source, trained) for source in named or [_recorded(model, record, config) for record in own]]
     check_distinct(sources, "evaluate.input")
     check_fits(model, sources)
     for source in sources:
@@ -149,6 +152,26 @@ def _sources(model: Model, urls: Sequence[str], storage: StorageConfig) -> list[
                 f"{source.url}: the model was trained on all of these events; name test data in evaluate.input"
             )
     return sources
+
+
+def _recorded(model: Model, record: dict[str, Any], config: Config) -> Source:
+    """Data that a model was trained on: at the place of then, or where the configuration has the same data now."""
+    url = argument(f"{model.url}: recorded data", record["url"])
+    try:
+        return open_source(url, config.storage)
+    except NothingThereError as error:
+        for other in (*config.train.input, *config.train.test_input):
+            with suppress(NothingThereError):
+                found = open_source(other, config.storage)
+                if found.fingerprint == record["fingerprint"]:
+                    return found
+        relative = (
+            "" if url == record["url"] else f" (recorded as {record['url']}, which is relative to another folder)"
+        )
+        raise InputError(
+            f"{model.url}: the model was trained on {url}{relative}, and no events are there; name the place of this "
+            "data in evaluate.input"
+        ) from error
 
 
 def _summaries(

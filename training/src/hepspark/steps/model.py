@@ -6,6 +6,7 @@ from typing import Any
 from hepspark.config import Config
 from hepspark.model import artefact
 from hepspark.model.artefact import Model
+from hepspark.place import argument
 from hepspark.progress import say
 from hepspark.storage import join, store_for
 
@@ -23,7 +24,7 @@ def describe(config: Config, url: str) -> dict[str, Any]:
     Raises:
         InputError: there is no model, or a file of it is missing or was altered.
     """
-    url = url.rstrip("/")
+    url = argument("model", url)
     model = artefact.load(url, config.storage)
     evaluation = _evaluation(model, config)
     layers = " → ".join(
@@ -61,7 +62,8 @@ def _evaluation(model: Model, config: Config) -> dict[str, Any] | None:
         return None
     try:
         content = json.loads(store.read(url))
-        same = (content["model"], content["trained"]) == (model.url, str(model.summary.get("finished", "")))
+        # By its training, not by its place: a run may have been moved, or brought from a store.
+        same = (content["trained"], content["history"]) == (str(model.summary.get("finished", "")), [*model.history])
         return (
             {
                 "auc": {roc["signal"]: roc["auc"] for roc in content["metrics"]["one_vs_rest"]},

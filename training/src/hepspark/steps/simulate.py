@@ -19,6 +19,7 @@ import uproot
 
 from hepspark.config import Config, SimulateConfig, given
 from hepspark.errors import InputError, RunError
+from hepspark.interrupts import finishing
 from hepspark.progress import track
 from hepspark.storage import join, store_for
 
@@ -180,7 +181,8 @@ def _crew(settings: SimulateConfig, tasks: int) -> Iterator[_Crew]:
     workers = min(settings.workers or len(os.sched_getaffinity(0)), tasks)
     executor = ProcessPoolExecutor(workers, context, start_worker, (stop, progress))
     try:
-        yield _Crew(executor, progress)
+        with finishing("finished files are kept; the simulating processes end after the events under way"):
+            yield _Crew(executor, progress)
     finally:  # after Ctrl-C or an error, workers end at their next batch of events
         stop.set()
         executor.shutdown(wait=True, cancel_futures=True)

@@ -15,6 +15,7 @@ import numpy as np
 from hepspark import dataset
 from hepspark.config import Config, SparkConfig, StorageConfig, TrainConfig, given
 from hepspark.errors import HepsparkError, RunError, told_by_executor
+from hepspark.interrupts import finishing
 from hepspark.model import artefact, scaler
 from hepspark.model.bigdl import Trainer, check_batch, check_parallelism, mean_loss
 from hepspark.model.inference import accuracy, cross_entropy, log_probabilities
@@ -26,7 +27,7 @@ from hepspark.run import commits, plan, shards
 from hepspark.run.plan import Plan, PlannedSource
 from hepspark.schema import CLASSES
 from hepspark.session import spark_session
-from hepspark.sources import Role, Source, check_distinct, open_source
+from hepspark.sources import NothingThereError, Role, Source, check_distinct, open_source
 from hepspark.spark import reason, run_tasks
 from hepspark.storage import check_conditional_writes, join, refuse_strangers, store_for
 from hepspark.supervision import UNSUPERVISED, Supervision
@@ -53,7 +54,7 @@ def check(config: Config, made: Collection[str] = ()) -> None:
     given(train.input, "train.input")
     planned = plan.load_plan(output, storage)
     if planned:
-        plan.check_same(output, planned, train)
+        plan.check_same(output, planned, _as_planned(train, planned, storage))
         if finished(config):
             return
     else:
@@ -105,7 +106,7 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
         done = finished(config)  # an earlier driver may have finished it meanwhile
     planned = plan.load_plan(output, config.storage)
     if planned:
-        say(plan.check_same(output, planned, train))
+        say(plan.check_same(output, planned, _as_planned(train, planned, config.storage)))
         _tell_of_changes(output, planned, config.storage)
     if done:
         say(f"{output}: this run is complete")
@@ -115,6 +116,21 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
         planned = planned or _freeze(context, output, train, config.storage)
         commit = _train(context, output, planned, config.storage, supervision)
     return _save(join(output, "model"), planned, commit, config.storage)
+
+
+def _as_planned(train: TrainConfig, planned: Plan, storage: StorageConfig) -> TrainConfig:
+    """What is asked for, where data that was only moved since the run was planned has its old place."""
+    asked, before = [*train.input, *train.test_input], [*planned.config.input, *planned.config.test_input]
+    if asked == before or len(asked) != len(before):
+        return train
+    for index, (url, source) in enumerate(zip(asked, planned.sources, strict=False)):
+        try:
+            if url != before[index] and open_source(url, storage).fingerprint == source.fingerprint:
+                asked[index] = before[index]
+        except NothingThereError:
+            continue
+    inputs = len(train.input)
+    return train.model_copy(update={"input": tuple(asked[:inputs]), "test_input": tuple(asked[inputs:])})
 
 
 def _tell_of_changes(output: str, planned: Plan, storage: StorageConfig) -> None:
@@ -236,7 +252,8 @@ def _steps(
     load = shards.loader(output, frozen.shards, frozen.scaler, storage)
     trainer = Trainer(context, frozen.network, commit.state, frozen.rates, frozen.config.batch, load)
     while not commit.finished:
-        with supervision.unbroken():
+        step, given_up = commit.step + 1, f"step {commit.step} of {frozen.steps} is committed, the one under way is not"
+        with supervision.unbroken(f"step {step} of {frozen.steps}"), finishing(given_up):
             commit = _step(context, output, frozen, commit, trainer, storage)
             commits.write(output, commit, storage)
         rows, last = commit.steps[-1]["events"], commit.steps[-1]

@@ -2,18 +2,17 @@
 
 import fnmatch
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
 from hepspark.errors import InputError
+from hepspark.place import S3
 
 TEMPORARY = ".hepspark-"
 """Names that begin so are unfinished or passing; no listing shows them."""
 
-_S3 = re.compile(r"^s3[an]?://")
 _CHUNK_BYTES = 1 << 20
 
 
@@ -26,7 +25,7 @@ class Entry:
 
 
 class Store(Protocol):
-    """Where bytes are kept. Every URL is given whole; every error is an InputError that names it."""
+    """Where bytes are kept. Every URL is whole and as `hepspark.place` spells it; every error names it (InputError)."""
 
     def open(self, url: str) -> BinaryIO:
         """A seekable reader."""
@@ -61,7 +60,7 @@ class Store(Protocol):
 
 def is_s3(url: str) -> bool:
     """Whether a URL names an object in an S3 store."""
-    return bool(_S3.match(url))
+    return url.startswith(S3)
 
 
 def join(url: str, *parts: str) -> str:

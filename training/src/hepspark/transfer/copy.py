@@ -10,6 +10,7 @@ from typing import Any
 
 from hepspark.config import Config, StorageConfig
 from hepspark.errors import InputError
+from hepspark.interrupts import finishing
 from hepspark.progress import Tracker, track
 from hepspark.storage import Entry, is_s3, join, name_of, store_for
 from hepspark.storage.base import chunks
@@ -67,7 +68,8 @@ def put(config: Config, sources: Sequence[Path], url: str) -> dict[str, Any]:
     small = config.data.part_mb << 20
     done = []
     turn = Lock()  # a tracker counts for one thread at a time
-    with track("put", sum(size for _, _, size in plan), "bytes") as tracker:
+    under_way = finishing("parts that are under way are sent first")
+    with under_way, track("put", sum(size for _, _, size in plan), "bytes") as tracker:
 
         def advance(amount: int) -> None:
             with turn:
@@ -78,9 +80,9 @@ def put(config: Config, sources: Sequence[Path], url: str) -> dict[str, Any]:
             return {"url": target, "bytes": content.size, "sha256": content.sha256, "status": status}
 
         with ThreadPoolExecutor(config.data.threads) as pool:  # small files side by side, large ones by their parts
-            under_way = [pool.submit(one, path, target) for path, target, size in plan if size <= small]
+            begun = [pool.submit(one, path, target) for path, target, size in plan if size <= small]
             try:
-                done = [future.result() for future in as_completed(under_way)]
+                done = [future.result() for future in as_completed(begun)]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -120,7 +122,7 @@ def ls(config: Config, url: str) -> dict[str, Any]:
         InputError: there is nothing.
     """
     store = store_for(url, config.storage)
-    entries = store.glob(url) if any(sign in url for sign in "*?[") else _at(config, url)
+    entries = (store.glob(url) if any(sign in url for sign in "*?[") else []) or _at(config, url)
     return {
         "url": url,
         "entries": [{"url": entry.url, "bytes": entry.size} for entry in entries],
@@ -131,7 +133,7 @@ def ls(config: Config, url: str) -> dict[str, Any]:
 
 def _at(config: Config, url: str) -> list[Entry]:
     if not is_s3(url):
-        path = Path(url).expanduser()
+        path = Path(url)
         entries = [Entry(url, path.stat().st_size)] if path.is_file() else LocalStore().walk(url)
         if not entries and not path.is_dir():
             raise InputError(f"{url}: no such file or folder")

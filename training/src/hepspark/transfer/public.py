@@ -67,7 +67,7 @@ def load(config: Config, name: str, target: str) -> dict[str, Any]:
     total = sum(file.size for file in files.values())
     if not is_s3(target):
         there = sum(known.size for known in LocalStore().walk(folder))
-        check_space(Path(folder).expanduser(), max(0, total - there))
+        check_space(Path(folder), max(0, total - there))
     sums = _read_sums(config, folder)
     done = []
     with track(name, total, "bytes") as tracker:
@@ -108,7 +108,7 @@ def _load_one(
             return f"SHA-256 is {received.sha256}, but {published.sha256} is published"
         return None
 
-    local = _staging(file) if is_s3(url) else Path(url).expanduser()
+    local = _staging(file) if is_s3(url) else Path(url)
     if is_s3(url) and local.is_file() and local.stat().st_size == file.size:  # the bucket broke, not the web
         received = Received(digest(local, config.data.part_mb).sha256, "", file.size)
         tracker.advance(file.size)
@@ -131,7 +131,7 @@ def _there(config: Config, url: str, size: int, sha256: str) -> bool:
     if is_s3(url):
         head = S3Store(config.storage).head(url)
         return head is not None and head["ContentLength"] == size and head["Metadata"].get(SHA256) == sha256
-    path = Path(url).expanduser()
+    path = Path(url)
     return path.is_file() and path.stat().st_size == size and checksum(LocalStore(), str(path)) == sha256
 
 

@@ -13,6 +13,7 @@ from typing import BinaryIO, Protocol
 
 from hepspark.config import DataConfig
 from hepspark.errors import InputError, RunError
+from hepspark.interrupts import finishing
 from hepspark.storage import local
 from hepspark.storage.base import TEMPORARY, chunks
 
@@ -147,7 +148,7 @@ def _in_order(source: Source, start: int, config: DataConfig) -> Iterator[bytes]
     step = config.part_mb << 20
     ranges = iter(range(start, source.size, step))
     under_way: deque[Future[bytes]] = deque()
-    with ThreadPoolExecutor(config.threads) as pool:
+    with finishing("parts that are under way are received first"), ThreadPoolExecutor(config.threads) as pool:
 
         def begin_next() -> None:
             for begin in ranges:

@@ -325,8 +325,3 @@ def main(argv: list[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
-
-
-def run() -> None:
-    """Entry point of the `hepspark` command."""
-    sys.exit(main(sys.argv[1:]))

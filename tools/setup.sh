@@ -1,10 +1,31 @@
 #!/usr/bin/env bash
 # Makes .venv with everything that hepspark needs, at the locked versions, and finds or installs Java 17.
 # Run by make; does nothing that is already done. As root on Debian or Ubuntu it installs what is missing.
+#   tools/setup.sh          what all targets need
+#   tools/setup.sh deploy   on top of it, what the targets of a deployment and the tests need
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 fail() { echo "setup: $*" >&2; exit 2; }
+
+# Java's class path, PATH and Spark's scripts cannot hold them.
+case "$PWD" in
+  *:* | *$'\n'* | *$'\r'*) fail "this folder is ${PWD@Q}: Java cannot use a path with a colon or a line break; move or rename it" ;;
+esac
+iconv --from-code utf-8 --to-code utf-8 <<<"$PWD" >/dev/null 2>&1 ||
+  fail "this folder is ${PWD@Q}: Java cannot use a path with a byte that is no UTF-8; move or rename it"
+# What is meant for another Python, and what would keep Java from telling its version (hepspark names that later).
+unset PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT PYTHONUSERBASE \
+  JDK_JAVA_OPTIONS JAVA_TOOL_OPTIONS _JAVA_OPTIONS
+# How packages are fetched is the user's choice; which, and into which folder, is not.
+for variable in "${!PIP_@}" "${!UV_@}"; do
+  case "$variable" in
+    *INDEX* | *FIND_LINKS | *CERT* | *TLS* | *HOST* | *PROXY* | *TIMEOUT* | *RETRIES* | *KEYRING* | *OFFLINE) ;;
+    *CONFIG_FILE | *CACHE_DIR | UV_LINK_MODE | UV_CONCURRENT_* | UV_HTTP_*) ;;
+    *) unset "$variable" ;;
+  esac
+done
+export PIP_USER=0 # whatever pip's configuration file says
 
 apt_install() { # packages
   [[ "$(id -u)" == 0 ]] && command -v apt-get >/dev/null || return 1
@@ -30,6 +51,12 @@ find_java() {
   done
   return 1
 }
+
+if [[ "${1:-}" == deploy ]]; then
+  .venv/bin/uv pip install --quiet --python .venv --require-hashes -r requirements/deploy.txt
+  touch .venv/.deploy
+  exit
+fi
 
 python="$(find_python 2>/dev/null)" || {
   apt_install python3 python3-venv python3-distutils && python="$(find_python 2>/dev/null)" ||

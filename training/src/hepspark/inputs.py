@@ -104,17 +104,17 @@ def choose(found: Sequence[Candidate | Excluded], known: Sequence[Input], *, ski
 
 def _files(url: str, storage: StorageConfig) -> list[str]:
     store = store_for(url, storage)
-    if any(character in url for character in "*?["):
-        matches = [entry.url for entry in store.glob(url)]
-        if not matches:
-            raise InputError(f"{url}: no file matches; correct ingest.input")
-        return matches
     if store.exists(url):
         return [url]
     below = [entry.url for entry in store.walk(url) if suffix_of(entry.url) == ".root"]
-    if not below:
+    if below:
+        return below
+    if not any(character in url for character in "*?["):
         raise InputError(f"{url}: no such file, and no folder with *.root files; correct ingest.input")
-    return below
+    matches = [entry.url for entry in store.glob(url)]
+    if not matches:
+        raise InputError(f"{url}: no file matches; correct ingest.input")
+    return matches
 
 
 def _problem(candidate: Candidate, twin: Candidate | None, known: Input | None) -> str | None:

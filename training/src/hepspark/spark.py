@@ -428,7 +428,8 @@ def spark_home() -> Path:
     if not (found and found.origin):
         raise InputError("Spark is not installed: run `make setup`")
     home = Path(found.origin).absolute().parent
-    version = re.search(r'"(.+)"', (home / "version.py").read_text()) if (home / "version.py").is_file() else None
+    named = home / "version.py"
+    version = re.search(r"""["'](.+)["']""", named.read_text()) if named.is_file() else None
     if not (home / "jars").is_dir() or not version or not version[1].startswith(_SPARK):
         raise InputError(
             f"another PySpark is found before hepspark's own: {home}, version {version[1] if version else 'unknown'}; "

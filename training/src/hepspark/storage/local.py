@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hepspark.errors import InputError, RunError
-from hepspark.storage.base import TEMPORARY, Entry
+from hepspark.storage.base import TEMPORARY, Entry, with_literals
 
 
 class LocalStore:
@@ -78,7 +78,8 @@ class LocalStore:
     def glob(self, pattern: str) -> list[Entry]:
         """See `Store.glob`."""
         with told(pattern, "listed"):
-            names = glob.glob(str(_path(pattern)), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+            own = with_literals(str(_path(pattern)), os.path.exists)
+            names = glob.glob(own, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
             # a/** gives "a/" where a is a file, though nothing is below it.
             files = sorted(
                 {name for name in names if not name.endswith("/") and Path(name).is_file() and not _passing(name)}

@@ -120,7 +120,8 @@ def ls(config: Config, url: str) -> dict[str, Any]:
         InputError: there is nothing.
     """
     store = store_for(url, config.storage)
-    entries = store.glob(url) if any(sign in url for sign in "*?[") else _at(config, url)
+    # A name may itself hold the signs of a pattern.
+    entries = (store.glob(url) if any(sign in url for sign in "*?[") else []) or _at(config, url)
     return {
         "url": url,
         "entries": [{"url": entry.url, "bytes": entry.size} for entry in entries],

@@ -73,4 +73,8 @@ echo "setup: installing the locked Python packages" >&2
 .venv/bin/uv pip sync --quiet --python .venv --require-hashes --build-constraints requirements/build.txt \
   requirements/all.txt requirements/bigdl.txt
 .venv/bin/uv pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+# Where the sources are, seen from there: Python does not read a path with an umlaut where LC_ALL is C.
+sources=.venv/lib/python3.11/site-packages/_editable_impl_hepspark.pth
+rm "$sources" # which uv may share with its cache
+echo ../../../../training/src >"$sources"
 touch .venv/.ready

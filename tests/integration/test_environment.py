@@ -18,7 +18,9 @@ ODD = "my [repo] é#%$*'q\""
 
 PROGRAM = """
 import json, os, sys
+from urllib.parse import unquote
 from hepspark.config import SparkConfig
+from hepspark.kubernetes_spark import event_log_uri
 from hepspark.spark import run_tasks, spark_context, sql_session
 
 def worker(_):
@@ -28,8 +30,10 @@ def worker(_):
 def parity(number):
     return [(f"key {number % 2}", number)]
 
+os.mkdir("logs #1%20")
 before = dict(os.environ)
-with spark_context(SparkConfig(master="local[2]", driver_memory="512m"), bigdl=True) as context:
+conf = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": event_log_uri("logs #1%20")}
+with spark_context(SparkConfig(master="local[2]", driver_memory="512m", conf=conf), bigdl=True) as context:
     from hepspark.spark import run_grouped
     after = {name: value for name, value in os.environ.items() if before.get(name) != value}
     system = context._jvm.java.lang.System
@@ -38,11 +42,16 @@ with spark_context(SparkConfig(master="local[2]", driver_memory="512m"), bigdl=T
         "groups": sorted(run_grouped(context, parity, [1, 2, 3, 4], lambda key, numbers: sum(numbers), 2, "")),
         "rows": sql_session(context).range(3).count(),
         "master": context.master,
+        "application": context.applicationId,
         "spark": context.version,
         "java": system.getProperty("java.home"),
         "log4j": context._jvm.org.apache.logging.log4j.LogManager.getContext(False).getConfiguration().getName(),
         "quiet": not context._jvm.org.apache.logging.log4j.LogManager.getLogger("x").isWarnEnabled(),
-        "bigdl": context._jvm.com.intel.analytics.bigdl.dllib.utils.Engine.coreNumber(),
+        "bigdl": unquote(
+            context._jvm.java.lang.Class.forName("com.intel.analytics.bigdl.dllib.utils.Engine", False,
+            context._jvm.java.lang.Thread.currentThread().getContextClassLoader())
+            .getProtectionDomain().getCodeSource().getLocation().getPath()
+        ),
         "changed": sorted(after),
     }
 with open(os.environ["RECORD"], "w") as record:
@@ -95,10 +104,11 @@ def test_spark_java_and_python_are_hepsparks_own(foreign):
 
 
 def test_it_works_from_a_folder_of_any_name(foreign):
-    _, told, _ = foreign
+    place, told, _ = foreign
     assert told["groups"] == [["key 0", 6], ["key 1", 4]]
     assert told["rows"] == 3
-    assert told["bigdl"] == 2
+    assert told["bigdl"].startswith(f"{place}/venv/")
+    assert [log.name for log in (place / "work/logs #1%20").iterdir()] == [told["application"]]
     assert told["quiet"]  # by log4j2.properties, which lies there, too
 
 
@@ -148,11 +158,11 @@ def test_what_java_was_given_is_named_where_it_ends_at_its_start(monkeypatch):
     )
     monkeypatch.setenv("SPARK_SUBMIT_OPTS", "-Dmine=1")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
-    assert "Initial heap size set to a larger value than the maximum heap size" in done.stderr
     assert done.stderr.splitlines()[-1] == (
-        "hepspark.errors.InputError: Java ended while it started, and said why above; it was given "
-        "spark.driver_memory=512m, spark.driver.extraJavaOptions=-Xms1g, "
-        f"JAVA_TOOL_OPTIONS={os.environ['JAVA_TOOL_OPTIONS']}, SPARK_SUBMIT_OPTS=-Dmine=1; correct what it names"
+        "hepspark.errors.InputError: Java does not start (Initial heap size set to a larger value than the maximum "
+        "heap size); it was given spark.driver_memory=512m, spark.driver.extraJavaOptions=-Xms1g, "
+        f"JAVA_TOOL_OPTIONS={os.environ['JAVA_TOOL_OPTIONS']}, SPARK_SUBMIT_OPTS=-Dmine=1; "
+        "correct what keeps it from starting"
     )
 
 

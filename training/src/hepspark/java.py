@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hepspark.errors import InputError
@@ -14,6 +14,7 @@ READ_BY_JAVA = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "LD_LI
 """Variables that may keep Java from starting."""
 
 _VERSION = 17
+_NOT_THE_REASON = ("NOTE: Picked", "Picked up", "Error occurred during")
 
 
 def java_home() -> Path:
@@ -60,13 +61,19 @@ def _version(java: Path) -> int:
     return version
 
 
-def _asked(java: Path, environment: Mapping[str, str]) -> tuple[int, str]:
+def refusal(home: Path, options: Sequence[str]) -> str:
+    """Why Java does not start with some options; empty where it does."""
+    return _asked(home / "bin" / "java", os.environ, options)[1]
+
+
+def _asked(java: Path, environment: Mapping[str, str], options: Sequence[str] = ()) -> tuple[int, str]:
     """A Java's version, and what it says where it does not start."""
+    command: list[str | Path] = [java, *options, "-version"]
     try:
-        done = subprocess.run([java, "-version"], env=environment, capture_output=True, check=False)  # noqa: S603 (a program that the user chose)
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603 (a program that the user chose)
     except OSError as error:
         return 0, error.strerror or str(error)
     told = (done.stderr + done.stdout).decode(errors="replace").splitlines()
     match = next(filter(None, (re.search(r'version "(\d+)', line) for line in told)), None)
-    own = [line for line in told if line and not line.startswith(("NOTE: Picked", "Picked up"))]
-    return int(match[1]) if match else 0, (own or [f"exit code {done.returncode}"])[0] if done.returncode else ""
+    reasons = [line for line in told if line and not line.startswith(_NOT_THE_REASON)]
+    return int(match[1]) if match else 0, (reasons or [f"exit code {done.returncode}"])[0] if done.returncode else ""

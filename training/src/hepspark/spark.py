@@ -4,6 +4,7 @@ import importlib.util
 import io
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hepspark import environment, kubernetes_spark
 from hepspark.config import SparkConfig, StorageConfig
 from hepspark.errors import HepsparkError, InputError
-from hepspark.java import READ_BY_JAVA, java_home
+from hepspark.java import READ_BY_JAVA, java_home, refusal
 from hepspark.progress import say, track
 from hepspark.supervision import quieten_py4j
 
@@ -89,7 +90,7 @@ def spark_context(
     started: list[SparkContext] = []
     with _plain_interrupts():
         try:
-            with _java_is_quiet(), environment.applied(variables), _named(config):
+            with _java_is_quiet(), environment.applied(variables), _named(config, conf, Path(variables["JAVA_HOME"])):
                 _to_its_end(lambda: started.append(_start(conf, bigdl=bigdl)))
             yield started[0]
         finally:
@@ -110,8 +111,8 @@ def _variables(config: SparkConfig) -> dict[str, str]:
 
 
 @contextmanager
-def _named(config: SparkConfig) -> Iterator[None]:
-    """Where Java ends while it starts, name what it was given."""
+def _named(config: SparkConfig, conf: "SparkConf", home: Path) -> Iterator[None]:
+    """Where Java ends while it starts, tell why, and name what it was given."""
     from pyspark.errors import PySparkRuntimeError
 
     try:
@@ -119,13 +120,14 @@ def _named(config: SparkConfig) -> Iterator[None]:
     except PySparkRuntimeError as error:
         if error.getErrorClass() != "JAVA_GATEWAY_EXITED":
             raise
-        given = [
-            f"spark.driver_memory={config.driver_memory}",
-            *(f"{name}={config.conf[name]}" for name in sorted(config.conf)),
-        ]
-        given += [f"{name}={os.environ[name]}" for name in (*READ_BY_JAVA, "SPARK_SUBMIT_OPTS") if os.environ.get(name)]
+        memory = str(conf.get("spark.driver.memory"))
+        reason = refusal(home, [f"-Xmx{memory}", *shlex.split(str(conf.get("spark.driver.extraJavaOptions")))])
+        variables = (*READ_BY_JAVA, "SPARK_SUBMIT_OPTS")
+        given = [f"spark.driver_memory={memory}", *(f"{name}={value}" for name, value in sorted(config.conf.items()))]
+        given += [f"{name}={os.environ[name]}" for name in variables if os.environ.get(name)]
         raise InputError(
-            f"Java ended while it started, and said why above; it was given {', '.join(given)}; correct what it names"
+            f"Java does not start ({reason or 'the lines above say why'}); it was given {', '.join(given)}; "
+            "correct what keeps it from starting"
         ) from error
 
 

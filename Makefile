@@ -26,7 +26,7 @@ BROWSER := chromium fonts-dejavu-core
 HEPSPARK := .venv/bin/hepspark
 CONF := training/conf/local.yaml
 # The shell expands folders, inside quotes: their names may hold nearly anything.
-export OUT INVENTORY
+export OUT INVENTORY CONFIG
 PLAY := PYTHONPATH="$$PWD" ANSIBLE_CONFIG="$$PWD/deploy/ansible.cfg" .venv/bin/ansible-playbook --inventory "$$INVENTORY"
 DEPLOY := .venv/bin/python -m deploy
 # As YAML has it in a text between single quotes.
@@ -143,7 +143,7 @@ verify: .venv/.deploy ## Check the cluster of INVENTORY by using it
 
 .PHONY: submit
 submit: ## Run CONFIG (values of helm/training) on the cluster of KUBECONFIG, by kubectl alone; RUN names it
-	@tools/submit.sh "$(CONFIG)" $(RUN)
+	@tools/submit.sh "$$CONFIG" $(RUN)
 
 .PHONY: add-node
 add-node: .venv/.deploy ## Add the host NODE of INVENTORY to the cluster, leaving the other hosts alone

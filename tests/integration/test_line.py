@@ -30,10 +30,11 @@ def run(steps):
     return {step: importlib.import_module(f"hepspark.steps.{step}").run(load(None, own)) for step, own in steps.items()}
 
 
-def typed(step, settings):
-    """Run a step as a command; gives the JSON it prints."""
-    command = [sys.executable, "-m", "hepspark", step, *(word for setting in settings for word in ("--set", setting))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+def typed(step, settings, folder):
+    """Run a step as a command in a folder; gives the JSON it prints."""
+    program = Path(sys.executable).with_name("hepspark")
+    command = [program, step, *(word for setting in settings for word in ("--set", setting))]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -68,8 +69,9 @@ def whole(home, **options):
 def on_disk(tmp_path_factory):
     folder = tmp_path_factory.mktemp("line") / ODD
     shutil.copytree(ROOT_FILES, folder / "events")
+    (folder / "numpy.py").write_text("raise ImportError('a file of the user, which is not for hepspark')")
     home = str(folder / "results")
-    return home, typed("line", whole(home, files=folder / "events"))
+    return home, typed("line", whole(home, files=folder / "events"), folder)
 
 
 def test_a_classifier_is_trained_and_evaluated(on_disk):

@@ -6,7 +6,7 @@
 | SPARK_CONF_DIR on Kubernetes | whoever made the pod: it is passed on. |
 | JAVA_HOME | the user, where it holds Java 17; another Java 17 is used where it does not, with a message. |
 | LC_ALL, PYTHONHASHSEED | hepspark: C.UTF-8, with which Java opens files of any name, and 0, without which groups of keys do not meet. |
-| SPARK_LOCAL_DIRS, SPARK_LOCAL_IP | the user: they are checked, and named where they are wrong. |
+| SPARK_LOCAL_DIRS, SPARK_LOCAL_IP, TMPDIR | the user: they are checked, and named where they are wrong. |
 | JDK_JAVA_OPTIONS, JAVA_TOOL_OPTIONS, _JAVA_OPTIONS, LD_LIBRARY_PATH, LD_PRELOAD | the user: passed on, and named where Java does not start with them. |
 | SPARK_SUBMIT_OPTS, SPARK_PUBLIC_DNS, SPARK_USER, HADOOP_USER_NAME, AWS_*, proxies, all others | the user: passed on. |
 | PYTHONPATH, PYTHONSTARTUP, PYTHONINSPECT, PYTHONOPTIMIZE, PYTHONWARNINGS | hepspark for its commands, which do not read them; the user for a program or notebook that imports hepspark. |
@@ -35,6 +35,7 @@ _WITH_SETTINGS = ("SPARK_CONF_DIR", "HADOOP_CONF_DIR", "YARN_CONF_DIR", "PYSPARK
 # PySpark writes them while it starts, and reads them at each result.
 _READ_LATER = ("SPARK_AUTH_SOCKET_TIMEOUT", "SPARK_BUFFER_SIZE")
 _OF_PYTHON = ("PYTHONPATH", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONOPTIMIZE", "PYTHONWARNINGS")
+_MOVE = "move or rename that folder"
 
 
 def for_spark(
@@ -102,16 +103,29 @@ def check_place(name: str, place: Path) -> None:
     Raises:
         InputError: there is a colon, a line break or a byte in it that is no UTF-8.
     """
-    path = str(place)
-    wrong = next(
-        (what for sign, what in ((":", "a colon"), ("\n", "a line break"), ("\r", "a line break")) if sign in path), ""
-    )
-    if not wrong and not _is_text(path):
-        wrong = "a byte that is no UTF-8"
-    if wrong:
+    signs = {":": "a colon", "\n": "a line break", "\r": "a line break"}
+    for sign, wrong in signs.items():
+        if sign in str(place):
+            raise InputError(f"{name} lies in {str(place)!r}, and Java cannot use a path with {wrong}; {_MOVE}")
+    check_text(name, place)
+
+
+def check_text(name: str, place: Path) -> None:
+    """Refuse a path that Java cannot open.
+
+    Args:
+        name: What lies there, or which variable has it, for the message.
+        place: The path.
+
+    Raises:
+        InputError: there is a byte in it that is no UTF-8.
+    """
+    try:
+        str(place).encode()
+    except UnicodeEncodeError as error:
         raise InputError(
-            f"{name} lies in {path!r}, and Java cannot use a path with {wrong}; move or rename that folder"
-        )
+            f"{name} lies in {str(place)!r}, and Java cannot use a path with a byte that is no UTF-8; {_MOVE}"
+        ) from error
 
 
 @contextmanager
@@ -163,14 +177,6 @@ def _is_ours(address: str) -> bool:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.bind(place)
     except OSError:
-        return False
-    return True
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
         return False
     return True
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -103,6 +104,7 @@ def _variables(config: SparkConfig) -> dict[str, str]:
     home, spark = java_home(), spark_home()
     for name, place in (("Java", home), ("Spark", spark), ("BigDL", Path(bigdl_jars()[0]).parent), ("hepspark", _HERE)):
         environment.check_place(name, place)
+    environment.check_text("TMPDIR", Path(tempfile.gettempdir()))
     environment.check(os.environ, config.conf.get("spark.local.dir"))
     variables = environment.for_spark(os.environ, home, spark, on_kubernetes=config.on_kubernetes)
     if names := [name for name in environment.unread(os.environ) if name not in variables]:

@@ -7,7 +7,12 @@ SHELL := bash
 # Where it is set, each start of Python would compile all its libraries anew: seconds, hundreds of times in the tests.
 unexport PYTHONDONTWRITEBYTECODE
 # Meant for another Python: its packages would be imported in place of those of .venv, or .venv not be found at all.
-unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUSERBASE PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT
+# How packages are fetched is the user's choice; which ones, and into which folder, is not.
+FETCHING := %INDEX %INDEX_URL %_FIND_LINKS %CERT %CERTS %TLS %HOST %PROXY %TIMEOUT %RETRIES %KEYRING_PROVIDER %OFFLINE
+FETCHING += %CONFIG_FILE %CACHE_DIR %LINK_MODE UV_INDEX% UV_CONCURRENT% UV_HTTP%
+unexport $(filter-out $(FETCHING), $(filter PIP_% UV_%, $(.VARIABLES)))
+export PIP_USER := 0# whatever pip's configuration file says
 # Bash would run the one first, and go elsewhere by the other.
 unexport BASH_ENV CDPATH
 

@@ -14,18 +14,7 @@ case "$PWD" in
 esac
 iconv --from-code utf-8 --to-code utf-8 <<<"$PWD" >/dev/null 2>&1 ||
   fail "this folder is ${PWD@Q}: Java cannot use a path with a byte that is no UTF-8; move or rename it"
-# What is meant for another Python, and what would keep Java from telling its version (hepspark names that later).
-unset PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT PYTHONUSERBASE \
-  JDK_JAVA_OPTIONS JAVA_TOOL_OPTIONS _JAVA_OPTIONS
-# How packages are fetched is the user's choice; which, and into which folder, is not.
-for variable in "${!PIP_@}" "${!UV_@}"; do
-  case "$variable" in
-    *INDEX* | *FIND_LINKS | *CERT* | *TLS* | *HOST* | *PROXY* | *TIMEOUT* | *RETRIES* | *KEYRING* | *OFFLINE) ;;
-    *CONFIG_FILE | *CACHE_DIR | UV_LINK_MODE | UV_CONCURRENT_* | UV_HTTP_*) ;;
-    *) unset "$variable" ;;
-  esac
-done
-export PIP_USER=0 # whatever pip's configuration file says
+unset JDK_JAVA_OPTIONS JAVA_TOOL_OPTIONS _JAVA_OPTIONS # hepspark names what is wrong in them; here Java tells its version
 
 apt_install() { # packages
   [[ "$(id -u)" == 0 ]] && command -v apt-get >/dev/null || return 1

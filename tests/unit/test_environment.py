@@ -108,14 +108,14 @@ def test_a_path_that_java_cannot_use_is_refused() -> None:
             environment.check_place("Spark", Path("/home/ada", name))
 
 
-def test_the_command_is_started_again_without_what_is_meant_for_another_python() -> None:
+def test_the_command_is_started_again_without_what_is_meant_for_another_python(tmp_path: Path) -> None:
     plain = {"PATH": "/usr/bin", "PYTHONUNBUFFERED": "1", "PYTHONPATH": ""}
     assert environment.for_command(plain) is None
     foreign = {"PYTHONPATH": "/opt/spark/python:", "PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2"}
     assert environment.for_command(plain | foreign) == {"PATH": "/usr/bin", "PYTHONUNBUFFERED": "1"}
-    # An image, or sources that are not installed.
-    own = {"PYTHONPATH": f"/usr/local/lib/more:{Path(environment.__file__).parents[1]}"}
-    assert environment.for_command(own) is None
+    (tmp_path / "hepspark_kernels.so").touch()  # an image's
+    for own in (tmp_path, Path(environment.__file__).parents[1]):
+        assert environment.for_command({"PYTHONPATH": f"/usr/local/lib/more:{own}"}) is None
 
 
 def test_the_command_takes_no_package_from_elsewhere(tmp_path: Path) -> None:

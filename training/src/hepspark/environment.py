@@ -149,7 +149,7 @@ def for_command(environment: Mapping[str, str]) -> dict[str, str] | None:
         None where nothing is to be left out.
     """
     foreign = [name for name in _OF_PYTHON if environment.get(name)]
-    if "PYTHONPATH" in foreign and _is_found_by(environment["PYTHONPATH"]):
+    if "PYTHONPATH" in foreign and _is_for_hepspark(environment["PYTHONPATH"]):
         foreign.remove("PYTHONPATH")
     return {name: value for name, value in environment.items() if name not in foreign} if foreign else None
 
@@ -187,7 +187,6 @@ def _become(environment: Mapping[str, str]) -> None:
     os.environ.update({name: value for name, value in environment.items() if os.environ.get(name) != value})
 
 
-def _is_found_by(python_path: str) -> bool:
-    """Whether hepspark itself lies in a folder of PYTHONPATH: an image, or sources that are not installed."""
-    here = Path(__file__).resolve().parents[1]
-    return any(Path(entry).resolve() == here for entry in python_path.split(os.pathsep) if entry)
+def _is_for_hepspark(python_path: str) -> bool:
+    """Whether a part of hepspark lies in a folder of PYTHONPATH: an image, or sources that are not installed."""
+    return any(next(Path(folder).glob("hepspark*"), None) for folder in python_path.split(os.pathsep) if folder)

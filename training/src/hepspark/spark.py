@@ -108,7 +108,8 @@ def _variables(config: SparkConfig) -> dict[str, str]:
     environment.check(os.environ, config.conf.get("spark.local.dir"))
     variables = environment.for_spark(os.environ, home, spark, on_kubernetes=config.on_kubernetes)
     if names := [name for name in environment.unread(os.environ) if name not in variables]:
-        say(f"{' and '.join(names)}: not read; spark.conf in the configuration gives Spark its properties")
+        instead = "spark.conf in the configuration, or conf of session(), gives Spark its properties"
+        say(f"{' and '.join(names)}: not read; {instead}")
     return variables
 
 

@@ -44,7 +44,6 @@ with spark_context(SparkConfig(master="local[2]", driver_memory="512m", conf=con
         "application": context.applicationId,
         "spark": context.version,
         "java": system.getProperty("java.home"),
-        "log4j": context._jvm.org.apache.logging.log4j.LogManager.getContext(False).getConfiguration().getName(),
         "quiet": not context._jvm.org.apache.logging.log4j.LogManager.getLogger("x").isWarnEnabled(),
         "class path": system.getProperty("java.class.path").split(":"),
         "changed": sorted(after),

@@ -6,6 +6,15 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # Where it is set, each start of Python would compile all its libraries anew: seconds, hundreds of times in the tests.
 unexport PYTHONDONTWRITEBYTECODE
+# Meant for another Python: its packages would be imported in place of those of .venv, or .venv not be found at all.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUSERBASE PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT
+# How packages are fetched is the user's choice; which ones, and into which folder, is not.
+FETCHING := %INDEX %INDEX_URL %_FIND_LINKS %CERT %CERTS %TLS %HOST %PROXY %TIMEOUT %RETRIES %KEYRING_PROVIDER %OFFLINE
+FETCHING += %CONFIG_FILE %CACHE_DIR %LINK_MODE UV_INDEX% UV_CONCURRENT% UV_HTTP%
+unexport $(filter-out $(FETCHING), $(filter PIP_% UV_%, $(.VARIABLES)))
+export PIP_USER := 0# whatever pip's configuration file says
+# Bash would run the one first, and go elsewhere by the other.
+unexport BASH_ENV CDPATH
 
 OUT ?= out
 EVENTS ?= 1000
@@ -21,10 +30,13 @@ E2E := tests/e2e/test_deploy.py tests/e2e/test_platform.py tests/e2e/test_notebo
 BROWSER := chromium fonts-dejavu-core
 HEPSPARK := .venv/bin/hepspark
 CONF := training/conf/local.yaml
-CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hepspark
-PLAY := PYTHONPATH=$(CURDIR) ANSIBLE_CONFIG=$(CURDIR)/deploy/ansible.cfg .venv/bin/ansible-playbook --inventory $(INVENTORY)
+# The shell expands folders, inside quotes: their names may hold nearly anything.
+export OUT INVENTORY CONFIG
+PLAY := PYTHONPATH="$$PWD" ANSIBLE_CONFIG="$$PWD/deploy/ansible.cfg" .venv/bin/ansible-playbook --inventory "$$INVENTORY"
 DEPLOY := .venv/bin/python -m deploy
-LOCAL := $(CONF) --set folder=$(OUT) --set 'train.input=[tests/data/sample,$(OUT)/dataset]'
+# As YAML has it in a text between single quotes.
+YAML_OUT := $$(sed "s/'/''/g" <<<"$$OUT")
+LOCAL := $(CONF) --set folder="'$(YAML_OUT)'" --set "train.input=[tests/data/sample, '$(YAML_OUT)/dataset']"
 
 .PHONY: help
 help: ## List the targets
@@ -44,7 +56,7 @@ train: setup ## Ingest ROOT files, train the HLF classifier, evaluate it; result
 
 .PHONY: simulate
 simulate: setup ## Simulate EVENTS (1000) events of each class into OUT/events
-	@$(HEPSPARK) simulate --set simulate.output=$(OUT)/events --set simulate.events=$(EVENTS) >/dev/null
+	@$(HEPSPARK) simulate --set simulate.output="'$(YAML_OUT)/events'" --set simulate.events=$(EVENTS) >/dev/null
 
 .venv/.java-classes: .venv/.ready
 	@.venv/bin/python -m tests.integration.java_classes $@
@@ -98,8 +110,7 @@ format: setup ## Bring the code into its format
 	@.venv/bin/ruff format
 
 .venv/.deploy: .venv/.ready requirements/deploy.txt
-	@.venv/bin/uv pip install --quiet --python .venv --require-hashes -r requirements/deploy.txt
-	@touch $@
+	@tools/setup.sh deploy
 
 .PHONY: mirror
 mirror: .venv/.deploy ## Make everything that an installation fetches, and list it
@@ -112,7 +123,7 @@ images: .venv/.deploy ## Make the images of hepspark again that have changed, in
 
 .PHONY: mirror-bundle
 mirror-bundle: mirror ## Pack the mirror into OUT/mirror.tar for a closed site
-	@mkdir -p $(OUT) && $(DEPLOY).mirror bundle $(OUT)/mirror.tar
+	@mkdir -p -- "$$OUT" && $(DEPLOY).mirror bundle "$$OUT/mirror.tar"
 
 .PHONY: lab
 lab: .venv/.deploy ## Make hosts on this machine (LAB='--workers 2 --cpus 2 --memory 5g')
@@ -144,7 +155,7 @@ verify: .venv/.deploy ## Check the cluster of INVENTORY by using it
 
 .PHONY: submit
 submit: ## Run CONFIG (values of helm/training) on the cluster of KUBECONFIG, by kubectl alone; RUN names it
-	@tools/submit.sh "$(CONFIG)" $(RUN)
+	@tools/submit.sh "$$CONFIG" $(RUN)
 
 .PHONY: add-node
 add-node: .venv/.deploy ## Add the host NODE of INVENTORY to the cluster, leaving the other hosts alone
@@ -160,20 +171,20 @@ reset: .venv/.deploy ## Remove the cluster from the hosts of INVENTORY; asks fir
 
 .PHONY: bench
 bench: setup ## Measure speed and accuracy against references, in one table each; JSON in OUT/bench
-	@.venv/bin/python -m benchmarks.run --output $(OUT)/bench
+	@.venv/bin/python -m benchmarks.run --output "$$OUT/bench"
 
 .PHONY: bench-deploy
 bench-deploy: .venv/.deploy ## Measure a deployment: time by phase, again, a worker more, idle memory; JSON in OUT/bench
-	@.venv/bin/python -m benchmarks.deploy --output $(OUT)/bench
+	@.venv/bin/python -m benchmarks.deploy --output "$$OUT/bench"
 
 .PHONY: bench-cluster
 bench-cluster: mirror ## Measure the platform: its installation, first step, executors against local[2], S3; JSON in OUT/bench
-	@.venv/bin/python -m benchmarks.cluster --output $(OUT)/bench
+	@.venv/bin/python -m benchmarks.cluster --output "$$OUT/bench"
 
 .PHONY: bench-notebook
 bench-notebook: mirror ## Measure notebooks: from Start to JupyterLab, to ready executors, the hub's memory; JSON in OUT/bench
 	@tools/apt.sh $(BROWSER)
-	@PYTHONPATH=deploy/images/hub .venv/bin/python -m benchmarks.notebook --output $(OUT)/bench
+	@PYTHONPATH=deploy/images/hub .venv/bin/python -m benchmarks.notebook --output "$$OUT/bench"
 
 .PHONY: docs
 docs: .venv/.deploy ## Write the READMEs of roles and charts, and the charts' schemas, from what they take
@@ -188,8 +199,8 @@ lock: setup ## Resolve the requirements again
 
 .PHONY: clean
 clean: ## Remove the results and the environment; the cache in ~/.cache/hepspark stays
-	@rm -rf $(OUT) .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf -- "$$OUT" .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .PHONY: clean-cache
 clean-cache: ## Remove the cache too; what is needed again is fetched again
-	@rm -rf $(CACHE)
+	@rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/hepspark"

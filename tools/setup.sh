@@ -1,10 +1,20 @@
 #!/usr/bin/env bash
 # Makes .venv with everything that hepspark needs, at the locked versions, and finds or installs Java 17.
 # Run by make; does nothing that is already done. As root on Debian or Ubuntu it installs what is missing.
+#   tools/setup.sh          what all targets need
+#   tools/setup.sh deploy   on top of it, what the targets of a deployment and the tests need
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 fail() { echo "setup: $*" >&2; exit 2; }
+
+# Java's class path, PATH and Spark's scripts cannot hold them.
+case "$PWD" in
+  *:* | *$'\n'* | *$'\r'*) fail "this folder is ${PWD@Q}: Java cannot use a path with a colon or a line break; move or rename it" ;;
+esac
+iconv --from-code utf-8 --to-code utf-8 <<<"$PWD" >/dev/null 2>&1 ||
+  fail "this folder is ${PWD@Q}: Java cannot use a path with a byte that is no UTF-8; move or rename it"
+unset JDK_JAVA_OPTIONS JAVA_TOOL_OPTIONS _JAVA_OPTIONS # hepspark names what is wrong in them; here Java tells its version
 
 apt_install() { # packages
   [[ "$(id -u)" == 0 ]] && command -v apt-get >/dev/null || return 1
@@ -31,6 +41,12 @@ find_java() {
   return 1
 }
 
+if [[ "${1:-}" == deploy ]]; then
+  .venv/bin/uv pip install --quiet --python .venv --require-hashes -r requirements/deploy.txt
+  touch .venv/.deploy
+  exit
+fi
+
 python="$(find_python 2>/dev/null)" || {
   apt_install python3 python3-venv python3-distutils && python="$(find_python 2>/dev/null)" ||
     fail "Python 3.11 with venv and distutils is needed: install python3.11, python3.11-venv and python3-distutils"
@@ -46,4 +62,8 @@ echo "setup: installing the locked Python packages" >&2
 .venv/bin/uv pip sync --quiet --python .venv --require-hashes --build-constraints requirements/build.txt \
   requirements/all.txt requirements/bigdl.txt
 .venv/bin/uv pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+# Where the sources are, seen from there: Python does not read a path with an umlaut where LC_ALL is C.
+sources=.venv/lib/python3.11/site-packages/_editable_impl_hepspark.pth
+rm "$sources" # which uv may share with its cache
+echo ../../../../training/src >"$sources"
 touch .venv/.ready

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from hepspark.spark import java_home
+from hepspark.java import java_home
 
 _START_SECONDS = 60
 

@@ -16,7 +16,7 @@ from tests.integration.middleman import free_port_url
 
 
 def hepspark(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    program = "import sys; from hepspark.cli import run; sys.exit(run())"
+    program = "import sys; from hepspark.cli import main; sys.exit(main(sys.argv[1:]))"
     return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60)
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ from tests.integration.s3_servers import on_every_make, spark_workers_environmen
 
 ROOT_FILES = Path(__file__).parents[1] / "data" / "root"
 CLASSES = ("qcd", "ttbar", "wjets")
+# Signs that mean something to a shell, a pattern, YAML, a URL, Java's class path or Spark's options.
+ODD = "my [repo] é#%20$*'q\"\\,{x}"
 
 
 def run(steps):
@@ -27,43 +30,48 @@ def run(steps):
     return {step: importlib.import_module(f"hepspark.steps.{step}").run(load(None, own)) for step, own in steps.items()}
 
 
-def typed(step, settings):
-    """Run a step as a command; gives the JSON it prints."""
-    command = [sys.executable, "-m", "hepspark", step, *(word for setting in settings for word in ("--set", setting))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+def typed(step, settings, folder):
+    """Run a step as a command in a folder; gives the JSON it prints."""
+    program = Path(sys.executable).with_name("hepspark")
+    command = [program, step, *(word for setting in settings for word in ("--set", setting))]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def line(home, *settings):
+def line(home, *settings, files=ROOT_FILES):
     """The settings of ingest, train, evaluate and predict below a URL, by step."""
     common = (*settings, "spark.master=local[2]", "spark.driver_memory=1g")
-    files = ", ".join(f"{name}: [{ROOT_FILES}/{name}-*.root]" for name in CLASSES)
-    return {
-        step: (*common, *own)
-        for step, own in {
-            "ingest": (f"ingest.input={{{files}}}", f"ingest.output={home}/dataset"),
-            "train": (
-                f"train.input=[{home}/dataset]", f"train.output={home}/run", "train.epochs=6", "train.batch=96",
-                "train.batches_per_step=4", "train.schedule.rate=0.01", "train.schedule.scaling=none",
-            ),
-            "evaluate": (f"evaluate.model={home}/run/model", f"evaluate.output={home}/report"),
-            "predict": (
-                f"predict.model={home}/run/model", f"predict.input=[{home}/dataset]", f"predict.output={home}/scores",
-            ),
-        }.items()
+    own = {
+        "ingest": {
+            "input": {name: [f"{files}/{name}-*.root"] for name in CLASSES},
+            "output": f"{home}/dataset",
+        },
+        "train": {
+            "input": [f"{home}/dataset"], "output": f"{home}/run", "epochs": 6, "batch": 96, "batches_per_step": 4,
+            "schedule.rate": 0.01, "schedule.scaling": "none",
+        },
+        "evaluate": {"model": f"{home}/run/model", "output": f"{home}/report"},
+        "predict": {"model": f"{home}/run/model", "input": [f"{home}/dataset"], "output": f"{home}/scores"},
     }  # fmt: skip
+    return {
+        step: (*common, *(f"{step}.{key}={json.dumps(value)}" for key, value in keys.items()))
+        for step, keys in own.items()
+    }
 
 
-def whole(home):
+def whole(home, **options):
     """The settings of `hepspark line`."""
-    return dict.fromkeys(setting for own in line(home).values() for setting in own)
+    return dict.fromkeys(setting for own in line(home, **options).values() for setting in own)
 
 
 @pytest.fixture(scope="module")
 def on_disk(tmp_path_factory):
-    home = str(tmp_path_factory.mktemp("line"))
-    return home, typed("line", whole(home))
+    folder = tmp_path_factory.mktemp("line") / ODD
+    shutil.copytree(ROOT_FILES, folder / "events")
+    (folder / "numpy.py").write_text("raise ImportError('a file of the user, which is not for hepspark')")
+    home = str(folder / "results")
+    return home, typed("line", whole(home, files=folder / "events"), folder)
 
 
 def test_a_classifier_is_trained_and_evaluated(on_disk):
@@ -104,7 +112,7 @@ def test_every_event_is_accounted_for(on_disk):
 @on_every_make
 def test_s3_gives_what_the_disk_gives(on_disk, s3, bucket):
     _, summaries = on_disk
-    home = f"{bucket}/line"
+    home = f"{bucket}/{ODD}"
     others = run(line(home, f"storage.endpoint={s3.endpoint}", f"spark.conf={json.dumps(spark_workers_environment())}"))
     assert others["ingest"]["fingerprint"] == summaries["ingest"]["fingerprint"]
     assert others["train"]["counts"] == summaries["train"]["counts"]

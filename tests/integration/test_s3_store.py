@@ -140,10 +140,12 @@ def test_walk_passes_a_thousand(store: S3Store, bucket: str) -> None:
 def test_glob_means_the_same_in_a_folder_and_in_a_bucket(s3: StorageConfig, bucket: str, tmp_path: Path) -> None:
     # What a pattern means is tested at length beside `matches`; this is that both stores go by it.
     for root in (str(tmp_path), bucket):
-        for name in ("a", "b/c.root", "b/.d.root", ".e/f.root", "b/g/h.root", "b/.hepspark-x.root"):
+        odd = ("[x]/1.root", "y*z/2.root", "yz/3.root", "é #%20/4.root")
+        for name in ("a", "b/c.root", "b/.d.root", ".e/f.root", "b/g/h.root", "b/.hepspark-x.root", *odd):
             store_for(root, s3).write(join(root, name), b"x")
-    empty = ("a/**", "b/[!c]*", "x")
-    for pattern in ("*", "**", "**/*.root", "b/*.root", "b/.*", ".*/*", "b/c.root", "?", "b/**", *empty):
+    empty = ("a/**", "b/[!c]*", "x", "y*z/3.root")
+    literal = ("[x]/*.root", "[x]/1.root", "y*z/*", "é #%20/?.root")
+    for pattern in ("*", "**", "**/*.root", "b/*.root", "b/.*", ".*/*", "b/c.root", "?", "b/**", *literal, *empty):
         found = [
             [entry.url.removeprefix(root + "/") for entry in store_for(root, s3).glob(f"{root}/{pattern}")]
             for root in (str(tmp_path), bucket)

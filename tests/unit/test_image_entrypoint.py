@@ -77,7 +77,7 @@ def test_anything_else_is_for_hepspark():
 
 
 def test_authorities_become_a_trust_store_for_every_java(tmp_path, monkeypatch):
-    from hepspark.spark import java_home
+    from hepspark.java import java_home
 
     for name in ("one", "two"):
         request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key", "-subj", f"/CN={name}"]
@@ -102,7 +102,7 @@ def test_authorities_become_a_trust_store_for_every_java(tmp_path, monkeypatch):
 
 
 def test_an_authority_that_is_none_is_told(tmp_path, monkeypatch):
-    from hepspark.spark import java_home
+    from hepspark.java import java_home
 
     monkeypatch.setattr(entrypoint, "TRUST_STORE", tmp_path / "trust.p12")
     (tmp_path / "ca.crt").write_text("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")

@@ -5,7 +5,7 @@ import pytest
 from hepspark.cluster.driver import is_in_job
 from hepspark.config import SparkConfig, StorageConfig, load
 from hepspark.errors import InputError
-from hepspark.kubernetes_spark import DriverPod, describe, driver_pod, executor_memory, properties
+from hepspark.kubernetes_spark import DriverPod, describe, driver_pod, event_log_uri, executor_memory, properties
 from hepspark.spark import _configuration
 
 POD = DriverPod("driver-1", "physics", "10.0.0.7", "demo")
@@ -66,6 +66,20 @@ def test_event_logs_go_where_the_storage_section_says(monkeypatch):
     assert s3a["endpoint.region"] == "us-east-1"
     assert s3a["directory.marker.retention"] == "keep"
     assert not any("eventLog" in key for key in properties(config(), storage, POD))
+
+
+@pytest.mark.parametrize(
+    ("url", "uri"),
+    [
+        ("s3a://logs/plain/run-1", "s3a://logs/plain/run-1"),
+        ("s3://logs/my [run] é#1%20", "s3a://logs/my%20%5Brun%5D%20%C3%A9%231%2520"),
+        ("s3a://logs", "s3a://logs/."),
+        ("/logs/plain", "file:///logs/plain"),
+        ("/logs/my [run] #1%20", "file:///logs/my%20%5Brun%5D%20%231%2520"),
+    ],
+)
+def test_event_logs_may_have_any_name(url, uri):
+    assert event_log_uri(url) == uri
 
 
 def test_an_image_is_asked_for():

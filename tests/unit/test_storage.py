@@ -114,6 +114,31 @@ def test_patterns(path: str, pattern: str, expected: bool) -> None:
     assert matches(path, pattern) is expected
 
 
+ODD = ("a[1]", "a*b", "wh?t", "[x]", "a b", "naïve é", "50%", "#1", "$HOME", "it's", '"q"', "x" * 200)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_name_that_is_there_means_itself_whatever_signs_are_in_it(tmp_path: Path, name: str) -> None:
+    store = LocalStore()
+    for place in (f"{name}/1.root", f"{name}/2.root", "a1/3.root", "aXb/4.root", "what/5.root", "x/6.root"):
+        store.write(str(tmp_path / place), b"")
+
+    def found(pattern: str) -> list[str]:
+        return [entry.url.removeprefix(f"{tmp_path}/") for entry in store.glob(f"{tmp_path}/{pattern}")]
+
+    assert found(f"{name}/*.root") == [f"{name}/1.root", f"{name}/2.root"]
+    assert found(f"{name}/[2-9].root") == [f"{name}/2.root"]
+    assert found(f"{name}/1.root") == [f"{name}/1.root"]
+    assert [entry.url for entry in store.walk(f"{tmp_path}/{name}")] == [f"{tmp_path}/{name}/{n}.root" for n in (1, 2)]
+
+
+def test_a_pattern_stays_one_where_no_such_name_is_there(tmp_path: Path) -> None:
+    store = LocalStore()
+    for place in ("a1/3.root", "aXb/4.root"):
+        store.write(str(tmp_path / place), b"")
+    assert [entry.url for entry in store.glob(f"{tmp_path}/a[1]/*.root")] == [f"{tmp_path}/a1/3.root"]
+
+
 NAMES = st.text(alphabet="ab.", min_size=1, max_size=3).filter(lambda name: name.strip("."))
 PATTERN_PARTS = st.one_of(
     st.text(alphabet="ab.*?", min_size=1, max_size=3).filter(lambda part: part.strip(".") and "**" not in part),

@@ -102,7 +102,7 @@ def _jdk(task: Task, tree: JavaTree) -> Path:
 
 def _maven(task: Task, tree: MavenTree, output: Path) -> None:
     """Fetch jars through Ivy, which PySpark brings: it knows where Maven Central is, or what its settings name."""
-    from hepspark.spark import java_home  # the machine's own Java does
+    from hepspark.java import java_home  # the machine's own Java does
 
     lines = (REPOSITORY / tree.lock).read_text().splitlines()
     wanted = [line.split() for line in lines if line.strip() and not line.startswith("#")]

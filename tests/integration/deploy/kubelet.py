@@ -14,7 +14,7 @@ from pathlib import Path
 import pyspark
 
 from hepspark.cluster.client import ApiError
-from hepspark.spark import java_home
+from hepspark.java import java_home
 from tests.integration.deploy.apiserver import Namespace
 
 MAIN = "org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend"

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from hepspark import __version__
-from hepspark.interrupts import end_at_once, told_at_once
 
 app = typer.Typer(
     name="hepspark",
@@ -327,12 +326,3 @@ def main(argv: list[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
-
-
-def run() -> None:
-    """Entry point of the `hepspark` command."""
-    told_at_once()
-    code = main(sys.argv[1:])
-    if code in (130, 143):
-        end_at_once(code)
-    sys.exit(code)

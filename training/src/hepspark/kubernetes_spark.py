@@ -3,6 +3,8 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
 
 from hepspark.config import SparkConfig, StorageConfig, given
 from hepspark.errors import InputError
@@ -149,10 +151,15 @@ def s3a_url(url: str) -> str:
     return f"s3a://{bucket}/{key.strip('/') or '.'}"
 
 
+def event_log_uri(url: str) -> str:
+    """The folder of event logs as Spark has it: a URI, in which signs such as # and % stand for others."""
+    return quote(s3a_url(url), safe=":/") if "://" in url else Path(url).expanduser().absolute().as_uri()
+
+
 def _event_log(url: str, storage: StorageConfig) -> dict[str, str]:
     settings = {
         "spark.eventLog.enabled": "true",
-        "spark.eventLog.dir": s3a_url(url),
+        "spark.eventLog.dir": event_log_uri(url),
         # An object appears when it is closed: in pieces, a history server sees a run while it goes on.
         "spark.eventLog.rolling.enabled": "true",
         "spark.eventLog.rolling.maxFileSize": "10m",

@@ -4,10 +4,10 @@ import importlib.util
 import io
 import os
 import re
-import shutil
+import shlex
 import signal
-import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,11 +18,12 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hepspark import kubernetes_spark
+from hepspark import environment, kubernetes_spark
 from hepspark.config import SparkConfig, StorageConfig
 from hepspark.errors import HepsparkError, InputError, RunError, first_line, named, told_by_executor, unforeseen
 from hepspark.interrupts import finishing
-from hepspark.progress import track
+from hepspark.java import READ_BY_JAVA, java_home, refusal
+from hepspark.progress import say, track
 from hepspark.supervision import quieten_py4j
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ _CANCEL_SECONDS = 10.0
 _QUIET_POLLS = 5
 _FAILED = "hepspark-failed"
 _MOST_MESSAGES = 10
+_HERE = Path(__file__).absolute()
+_SPARK = "3.5."
 
 
 @contextmanager
@@ -80,15 +83,10 @@ def spark_context(
         bigdl: Whether BigDL's classes and settings are wanted.
 
     Raises:
-        InputError: there is no Java 17, or the master is not one that can be used.
+        InputError: there is no Java 17, or the master is not one that can be used, or a variable is wrong.
     """
-    os.environ["JAVA_HOME"] = str(java_home())
-    # pip's pyspark is found by its package; a stray SPARK_HOME would start another version.
-    os.environ.pop("SPARK_HOME", None)
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    variables = _variables(config)
     pod = kubernetes_spark.driver_pod() if config.on_kubernetes else None
-    # Where Spark's pages listen; executors reach the driver at spark.driver.bindAddress.
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     of_cluster = kubernetes_spark.properties(config, storage or StorageConfig(), pod) if pod else {}
     quieten_py4j()  # what it would tell in stacks is an error that we tell
     _forget_ended_java()
@@ -96,7 +94,9 @@ def spark_context(
     started: list[SparkContext] = []
     with _plain_interrupts():
         try:
-            with finishing("Spark is still starting, and is stopped then"), _java_is_quiet():
+            starting = finishing("Spark is still starting, and is stopped then")
+            told = _named(config, conf, Path(variables["JAVA_HOME"]))
+            with starting, _java_is_quiet(), environment.applied(variables), told:
                 _to_its_end(lambda: started.append(_start(conf, bigdl=bigdl)))
             with finishing("Spark is stopped first"):
                 yield started[0]
@@ -104,6 +104,41 @@ def spark_context(
             for context in started:
                 with finishing("Spark is being stopped"):
                     _to_its_end(partial(_end, context))
+
+
+def _variables(config: SparkConfig) -> dict[str, str]:
+    """The environment of Java and of Python's workers; what cannot work is refused."""
+    home, spark = java_home(), spark_home()
+    for name, place in (("Java", home), ("Spark", spark), ("BigDL", Path(bigdl_jars()[0]).parent), ("hepspark", _HERE)):
+        environment.check_place(name, place)
+    environment.check_text("TMPDIR", Path(tempfile.gettempdir()))
+    environment.check(os.environ, config.conf.get("spark.local.dir"))
+    variables = environment.for_spark(os.environ, home, spark, on_kubernetes=config.on_kubernetes)
+    if names := [name for name in environment.unread(os.environ) if name not in variables]:
+        instead = "spark.conf in the configuration, or conf of session(), gives Spark its properties"
+        say(f"{' and '.join(names)}: not read; {instead}")
+    return variables
+
+
+@contextmanager
+def _named(config: SparkConfig, conf: "SparkConf", home: Path) -> Iterator[None]:
+    """Where Java ends while it starts, tell why, and name what it was given."""
+    from pyspark.errors import PySparkRuntimeError
+
+    try:
+        yield
+    except PySparkRuntimeError as error:
+        if error.getErrorClass() != "JAVA_GATEWAY_EXITED":
+            raise
+        memory = str(conf.get("spark.driver.memory"))
+        reason = refusal(home, [f"-Xmx{memory}", *shlex.split(str(conf.get("spark.driver.extraJavaOptions")))])
+        variables = (*READ_BY_JAVA, "SPARK_SUBMIT_OPTS")
+        given = [f"spark.driver_memory={memory}", *(f"{name}={value}" for name, value in sorted(config.conf.items()))]
+        given += [f"{name}={os.environ[name]}" for name in variables if os.environ.get(name)]
+        raise InputError(
+            f"Java does not start ({reason or 'the lines above say why'}); it was given {', '.join(given)}; "
+            "correct what keeps it from starting"
+        ) from error
 
 
 def _start(conf: "SparkConf", *, bigdl: bool) -> "SparkContext":
@@ -120,10 +155,7 @@ def _start(conf: "SparkConf", *, bigdl: bool) -> "SparkContext":
 
         # Forgets the objects of an earlier JVM, if there was one.
         JavaCreator.set_creator_class(JavaCreator.get_creator_class())
-        set_before = "PYTHONHOME" in os.environ
         context = init_nncontext(conf, spark_log_level="ERROR", redirect_spark_log=False)
-        if not set_before:  # BigDL sets it, and no Python that this process starts afterwards finds its library
-            os.environ.pop("PYTHONHOME", None)
     else:
         context = SparkContext(conf=conf)
     context.setLogLevel("ERROR")
@@ -401,36 +433,12 @@ def reason(context: "SparkContext", error: Exception) -> str:
     return first_line(error)
 
 
-def java_home() -> Path:
-    """The folder of a Java 17.
-
-    Raises:
-        InputError: none is installed.
-    """
-    named = os.environ.get("JAVA_HOME")
-    on_path = shutil.which("java")
-    places = [Path(named)] if named else []
-    places += sorted(Path("/usr/lib/jvm").glob("*17*"))
-    places += [Path(on_path).resolve().parent.parent] if on_path else []
-    for place in places:
-        java = place / "bin" / "java"
-        if java.is_file() and _java_version(java) == 17:
-            return place
-    raise InputError("no Java 17 found: install openjdk-17-jre-headless, or set JAVA_HOME to one")
-
-
-def _java_version(java: Path) -> int:
-    output = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603 (a program that the user chose)
-    match = re.search(r'version "(\d+)', output)
-    return int(match[1]) if match else 0
-
-
 def _configuration(config: SparkConfig, of_cluster: Mapping[str, str], *, bigdl: bool) -> "SparkConf":
     from pyspark import SparkConf
 
     opens = " ".join(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _JAVA_PACKAGES)
-    log4j = Path(__file__).with_name("log4j2.properties")
-    quiet = f"-Dbigdl.utils.LoggerFilter.disable=true -Dlog4j2.configurationFile=file:{log4j}"
+    log4j = _HERE.with_name("log4j2.properties").as_uri()  # which neither Spark nor Java takes apart
+    quiet = f"-Dbigdl.utils.LoggerFilter.disable=true -Dlog4j2.configurationFile={log4j}"
     settings = {
         "spark.driver.memory": config.driver_memory,
         "spark.ui.enabled": "false",
@@ -456,16 +464,33 @@ def _added(settings: Mapping[str, str], more: Mapping[str, str]) -> dict[str, st
     return {**settings, **more, **joined}
 
 
+def spark_home() -> Path:
+    """The folder of the Spark that is installed with hepspark.
+
+    Raises:
+        InputError: Spark is not installed, or another one is found before it.
+    """
+    found = importlib.util.find_spec("pyspark")
+    if not (found and found.origin):
+        raise InputError("Spark is not installed: run `make setup`")
+    home = Path(found.origin).absolute().parent
+    named = home / "version.py"
+    version = re.search(r"""["'](.+)["']""", named.read_text()) if named.is_file() else None
+    if not (home / "jars").is_dir() or not version or not version[1].startswith(_SPARK):
+        raise InputError(
+            f"another PySpark is found before hepspark's own: {home}, version {version[1] if version else 'unknown'}; "
+            "take its folder out of PYTHONPATH, or remove it there"
+        )
+    return home
+
+
 def spark_class_path() -> str:
     """Where Java finds Spark's own classes, for programs of Spark that are no application.
 
     Raises:
         InputError: Spark is not installed.
     """
-    found = importlib.util.find_spec("pyspark")
-    if not (found and found.origin):
-        raise InputError("Spark is not installed: run `make setup`")
-    return str(Path(found.origin).with_name("jars") / "*")
+    return str(spark_home() / "jars" / "*")
 
 
 def bigdl_jars() -> list[str]:

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Mapping
 
 from hepspark.errors import HepsparkError
+from hepspark.java import java_home
 from hepspark.kubernetes_spark import s3a, s3a_url
 from hepspark.notebook.facility import storage
 from hepspark.notebook.places import event_logs
 from hepspark.session import make_event_log
-from hepspark.spark import java_home, spark_class_path
+from hepspark.spark import spark_class_path
 
 _SERVER = "org.apache.spark.deploy.history.HistoryServer"
 # It shares the memory of the server with notebooks.

@@ -1,6 +1,7 @@
 """The interface of a store, and what can be said of URLs without one."""
 
 import fnmatch
+import glob
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,10 @@ class Store(Protocol):
         """All files below a folder, ordered by URL; none where the folder does not exist."""
 
     def glob(self, pattern: str) -> list[Entry]:
-        """Files that a pattern matches, ordered by URL; see `matches` for what * ? [ ] ** mean."""
+        """Files that a pattern matches, ordered by URL; see `matches` for what * ? [ ] ** mean.
+
+        Where the pattern begins with a path that is there as it is spelled, the signs in it mean themselves.
+        """
 
     def delete(self, url: str) -> None:
         """Remove a file; no error where there is none."""
@@ -85,6 +89,18 @@ def matches(path: str, pattern: str) -> bool:
     for all files below); none of them matches a name that begins with a dot.
     """
     return _parts_match(path.split("/"), pattern.split("/"))
+
+
+def with_literals(pattern: str, is_there: Callable[[str], bool]) -> str:
+    """A pattern in which the longest path that it begins with, and that is there as it is spelled, means itself.
+
+    Args:
+        pattern: As a user gives it, perhaps below a folder named a[1].
+        is_there: Whether there is a file or folder of that name.
+    """
+    ends = [place for place, sign in enumerate(pattern) if sign == "/"] + [len(pattern)]
+    length = next((end for end in reversed(ends) if end and is_there(pattern[:end])), 0)
+    return glob.escape(pattern[:length]) + pattern[length:]
 
 
 def _parts_match(parts: Sequence[str], patterns: Sequence[str]) -> bool:

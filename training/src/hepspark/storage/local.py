@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hepspark.errors import InputError, RunError
-from hepspark.storage.base import TEMPORARY, Entry
+from hepspark.storage.base import TEMPORARY, Entry, with_literals
 
 
 class LocalStore:
@@ -78,7 +78,8 @@ class LocalStore:
     def glob(self, pattern: str) -> list[Entry]:
         """See `Store.glob`."""
         with told(pattern, "listed"):
-            names = glob.glob(_pattern(pattern), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+            own = with_literals(pattern, os.path.exists)
+            names = glob.glob(own, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
             # a/** gives "a/" where a is a file, though nothing is below it.
             files = sorted(
                 {name for name in names if not name.endswith("/") and Path(name).is_file() and not _passing(name)}
@@ -93,13 +94,6 @@ class LocalStore:
 
 def _path(url: str) -> Path:
     return Path(url)
-
-
-def _pattern(text: str) -> str:
-    """A pattern whose first parts, as far as there is something of exactly that name, are names and no patterns."""
-    parts = text.split("/")
-    there = next((n for n in range(len(parts), 0, -1) if Path("/".join(parts[:n]) or "/").exists()), 0)
-    return "/".join([*map(glob.escape, parts[:there]), *parts[there:]])
 
 
 def _passing(name: str) -> bool:

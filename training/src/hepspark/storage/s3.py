@@ -16,7 +16,7 @@ import botocore.parsers
 from hepspark.config import StorageConfig
 from hepspark.errors import InputError, RunError
 from hepspark.storage import local
-from hepspark.storage.base import TEMPORARY, Entry, checksum, collect, matches, name_of
+from hepspark.storage.base import TEMPORARY, Entry, checksum, collect, matches, name_of, with_literals
 from hepspark.storage.s3_client import ERRORS, NOTHING_THERE, client, code_of, explain, split, told
 
 if TYPE_CHECKING:
@@ -128,7 +128,9 @@ class S3Store:
         fixed = re.sub(r"(^|/)\.{1,2}$", r"\1", re.split(r"[*?\[]", key, maxsplit=1)[0])
         with told(pattern, self._config):
             found = self._listed(bucket, fixed)
-        return [entry for entry in found if matches(split(entry.url)[1], key)]
+        keys = {entry: split(entry.url)[1] for entry in found}
+        own = with_literals(key, lambda path: any(f"{there}/".startswith(f"{path}/") for there in keys.values()))
+        return [entry for entry in found if matches(keys[entry], own)]
 
     def delete(self, url: str) -> None:
         """See `Store.delete`."""

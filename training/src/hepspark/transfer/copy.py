@@ -122,6 +122,7 @@ def ls(config: Config, url: str) -> dict[str, Any]:
         InputError: there is nothing.
     """
     store = store_for(url, config.storage)
+    # A name may itself hold the signs of a pattern.
     entries = (store.glob(url) if any(sign in url for sign in "*?[") else []) or _at(config, url)
     return {
         "url": url,

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -104,7 +104,17 @@ def spark_context(
 def _start(conf: "SparkConf", *, bigdl: bool) -> "SparkContext":
     from pyspark import SparkContext
 
-    context: SparkContext
+    context = SparkContext(conf=conf)
+    try:
+        # In the main thread PySpark has just put a handler of its own in the place of the one that puts off.
+        _to_its_end(partial(_prepare, context, conf, bigdl=bigdl))
+    except BaseException:
+        _end(context)
+        raise
+    return context
+
+
+def _prepare(context: "SparkContext", conf: "SparkConf", *, bigdl: bool) -> None:
     if bigdl:
         from bigdl.dllib.nncontext import init_nncontext
         from bigdl.dllib.utils.common import JavaCreator
@@ -112,13 +122,10 @@ def _start(conf: "SparkConf", *, bigdl: bool) -> "SparkContext":
         # Forgets the objects of an earlier JVM, if there was one.
         JavaCreator.set_creator_class(JavaCreator.get_creator_class())
         set_before = "PYTHONHOME" in os.environ
-        context = init_nncontext(conf, spark_log_level="ERROR", redirect_spark_log=False)
+        init_nncontext(conf, spark_log_level="ERROR", redirect_spark_log=False)
         if not set_before:  # BigDL sets it, and no Python that this process starts afterwards finds its library
             os.environ.pop("PYTHONHOME", None)
-    else:
-        context = SparkContext(conf=conf)
     context.setLogLevel("ERROR")
-    return context
 
 
 def _end(context: "SparkContext") -> None:
@@ -128,28 +135,28 @@ def _end(context: "SparkContext") -> None:
 
 
 def _to_its_end(work: Callable[[], object]) -> None:
-    """Do what must not be left half done, in a thread: an interrupt that comes meanwhile is raised afterwards.
+    """Do what must not be left half done: what a signal asks for meanwhile is done afterwards.
 
-    Spark and Java that are broken off while they start or stop are there, and nobody has hold of them.
+    Spark and Java that are broken off while they start or stop are there, and nobody has hold of them. The work stays
+    in the thread of its caller, which may hold locks that it needs, as BigDL's init_nncontext does.
     """
-    ended: list[BaseException] = []
-    is_done = threading.Event()  # Thread.join() takes a thread for ended when it was interrupted
-
-    def run() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        work()
+        return
+    asked: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: asked.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+        if callable(signal.getsignal(number))
+    }
+    with ExitStack() as afterwards:
         try:
             work()
-        except BaseException as error:
-            ended.append(error)
-        is_done.set()
-
-    threading.Thread(target=run).start()
-    while not is_done.is_set():
-        try:
-            is_done.wait()
-        except BaseException as error:  # Ctrl-C, or what a handler of SIGTERM raises
-            ended.insert(0, error)
-    if ended:
-        raise ended[0]
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            for late in dict.fromkeys(asked):
+                afterwards.callback(signal.raise_signal, late)
 
 
 @contextmanager

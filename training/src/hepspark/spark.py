@@ -62,6 +62,7 @@ _BIGDL_SETTINGS = {
 }
 _POLL_SECONDS = 0.05
 _CANCEL_SECONDS = 10.0
+_END_SECONDS = 10.0
 _QUIET_POLLS = 5
 _FAILED = "hepspark-failed"
 
@@ -198,6 +199,13 @@ def is_running(context: "SparkContext") -> bool:
     return context._jsc is not None and _java_runs(context)
 
 
+def java_runs() -> bool:
+    """Whether this process has a Java that has not ended."""
+    from pyspark import SparkContext
+
+    return _java_runs(SparkContext)
+
+
 def _java_runs(holder: "SparkContext | type[SparkContext]") -> bool:
     gateway: Any = holder._gateway
     return gateway is not None and gateway.proc.poll() is None
@@ -209,6 +217,41 @@ def _forget_ended_java() -> None:
 
     if SparkContext._gateway is not None and not _java_runs(SparkContext):
         SparkContext._gateway = SparkContext._jvm = None
+
+
+@contextmanager
+def undone_if_it_fails() -> Iterator[None]:
+    """Start Spark inside. A start that fails takes along the Java that it made, and what it told the environment.
+
+    That Java has the properties of the failed start, and gives them to every SparkConf. One that was there before
+    stays, as a notebook may hold objects of it.
+    """
+    from pyspark import SparkContext
+
+    java, environment = SparkContext._gateway, dict(os.environ)
+    try:
+        yield
+    except BaseException:
+        if SparkContext._gateway is not java:
+            _end_java()
+        os.environ.clear()
+        os.environ.update(environment)
+        raise
+
+
+def _end_java() -> None:
+    from pyspark import SparkContext
+
+    gateway: Any = SparkContext._gateway
+    SparkContext._gateway = SparkContext._jvm = None
+    if gateway is None:
+        return
+    gateway.proc.stdin.close()  # at whose end it ends
+    try:
+        gateway.proc.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        gateway.proc.kill()
+        gateway.proc.wait()
 
 
 def sql_session(context: "SparkContext") -> "SparkSession":

@@ -302,7 +302,7 @@ def tidy(context: "SparkContext") -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _cancel(context)
+        cancel_jobs(context)
         raise
     finally:
         if is_running(context):  # otherwise its end has a reason, and this would tell another
@@ -315,14 +315,27 @@ def _cached(context: "SparkContext") -> dict[int, Any]:
     return dict(context._jsc.getPersistentRDDs())
 
 
-def _cancel(context: "SparkContext") -> None:
-    """End all jobs; work in Java may have begun the next one when the first request arrives."""
-    quiet = 0
-    end = time.monotonic() + _CANCEL_SECONDS
-    while quiet < _QUIET_POLLS and time.monotonic() < end:
+def cancel_jobs(
+    context: "SparkContext", goes_on: Callable[[], bool] = lambda: False, seconds: float = _CANCEL_SECONDS
+) -> bool:
+    """End all jobs; work in Java may have begun the next one when the first request arrives.
+
+    Args:
+        context: The Spark whose jobs they are.
+        goes_on: Whether what starts the jobs has not noticed yet.
+        seconds: How long to try at most.
+
+    Returns:
+        Whether there were jobs.
+    """
+    quiet, found = 0, False
+    end = time.monotonic() + seconds
+    while (quiet < _QUIET_POLLS or goes_on()) and time.monotonic() < end:
+        active = bool(context.statusTracker().getActiveJobsIds())
         context.cancelAllJobs()
-        quiet = 0 if context.statusTracker().getActiveJobsIds() else quiet + 1
+        quiet, found = 0 if active else quiet + 1, found or active
         time.sleep(_POLL_SECONDS)
+    return found
 
 
 def set_property(context: "SparkContext", name: str, value: str) -> None:

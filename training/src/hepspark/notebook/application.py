@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hepspark.config import Config, SparkConfig
 from hepspark.errors import HepsparkError, InputError, RunError, first_line
 from hepspark.kubernetes_spark import driver_pod
-from hepspark.notebook import settings, template
+from hepspark.notebook import interrupts, settings, template
 from hepspark.notebook.facility import facility
 from hepspark.progress import say
 from hepspark.session import resize, spark_session
@@ -102,6 +102,7 @@ def session(
             _open = _started(config)
     finally:
         _starting = False
+    interrupts.watch(_open.context)
     if _open.is_local:
         say(f"Spark works on {_open.context.defaultParallelism} cores of this machine")
     return _open.spark

@@ -117,10 +117,10 @@ def _told_plainly(conf: Mapping[str, Any]) -> Iterator[None]:
         raise
     except Exception as error:
         reason = first_line(error) if java_runs() else "Java ended, and said why above"
-        given = ", ".join(f"{name}={value}" for name, value in conf.items())
-        if not given:
+        if not conf:
             raise RunError(f"Spark did not start: {reason}") from error
-        raise InputError(f"Spark did not start: {reason}; correct what conf gives: {given}") from error
+        # Their values may be secret.
+        raise InputError(f"Spark did not start: {reason}; correct what conf gives: {', '.join(conf)}") from error
 
 
 def _started(config: Config) -> Application:

@@ -66,7 +66,9 @@ class Watch:
         """Look after a cell."""
         # Cancelled tasks hold their cores until they notice; an interrupt of their threads is noticed at once.
         self.context.setLocalProperty("spark.job.interruptOnCancel", "true")
-        self._next = signal.signal(signal.SIGINT, self._on_signal)
+        before = signal.signal(signal.SIGINT, self._on_signal)
+        if before != self._on_signal:  # a cell may run another
+            self._next = before
 
     def _send_command(self, *arguments: Any, **named: Any) -> Any:
         """A call to Java, as py4j's own. An interrupt is raised when its answer has been read."""

@@ -13,7 +13,7 @@ import pytest
 
 from hepspark import notebook as hep
 from hepspark.config import StorageConfig
-from hepspark.errors import InputError
+from hepspark.errors import InputError, RunError
 from hepspark.model.bigdl import check_parallelism
 from hepspark.notebook import application
 from hepspark.spark import registered_executors
@@ -65,11 +65,37 @@ def test_executors_come_and_go_in_one_session(spark, published, tmp_path, capsys
     assert "1 executor is there (2 before); what the others had cached is computed again where it is needed" in told
     with pytest.raises(InputError, match="0 executors cannot work"):
         hep.scale(0)
+    with pytest.raises(
+        InputError, match=r"no room for 4 executors of 1 core and 512 MiB: this Spark may have 3 cores of"
+    ):
+        hep.scale(4)
     assert hep.session() is spark
+    # One that was told to end, and comes back to the list of places of blocks alone, by a late heartbeat.
+    register_blocks(spark.sparkContext, "99")
+    assert registered_executors(spark.sparkContext) == 1
+    for executors in (2, 1):
+        hep.scale(executors)
+        assert len(executor_ids(spark)) == executors
+    assert spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() == 2  # the driver is in it
     # Those that are left are replaced where they are lost.
     before, process = executor_ids(spark), executor_process(spark)
     os.kill(process, signal.SIGKILL)
     until(lambda: registered_executors(spark.sparkContext) == 1 and executor_ids(spark) != before)
+
+
+def register_blocks(context, executor):
+    """Do what an executor does for a heartbeat that the driver takes for a stranger's."""
+    environment, spark = context._jsc.sc().env(), context._jvm.org.apache.spark
+    endpoint = environment.rpcEnv().setupEndpointRef(environment.rpcEnv().address(), "BlockManagerEndpoint1")
+    place = spark.storage.BlockManagerId.apply(executor, "127.0.0.1", 1, context._jvm.scala.Option.empty())
+    folders = context._gateway.new_array(context._jvm.String, 0)
+    environment.blockManager().master().registerBlockManager(place, folders, 1 << 40, 1 << 40, endpoint, False)
+
+
+def test_a_cluster_whose_master_is_gone_is_told_at_once(spark, monkeypatch):
+    monkeypatch.setattr(spark.sparkContext, "master", f"spark://{free_port_url().rpartition('/')[2]}")
+    with pytest.raises(RunError, match=r"the cluster's master \(spark://.*\) does not answer; start it, or"):
+        hep.scale(registered_executors(spark.sparkContext) + 1)
 
 
 def executor_ids(spark):

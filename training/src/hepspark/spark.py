@@ -199,6 +199,11 @@ def is_running(context: "SparkContext") -> bool:
     return context._jsc is not None and _java_runs(context)
 
 
+def has_ended(context: "SparkContext") -> bool:
+    """Whether a Spark is no more, also where its cluster has ended it."""
+    return not is_running(context) or bool(context._jsc.sc().isStopped())
+
+
 def java_runs() -> bool:
     """Whether this process has a Java that has not ended."""
     from pyspark import SparkContext
@@ -262,26 +267,56 @@ def sql_session(context: "SparkContext") -> "SparkSession":
 
 
 def registered_executors(context: "SparkContext") -> int:
-    """How many executors have registered with the driver."""
-    driver = 1  # is in this list, too
-    return int(context._jsc.sc().getExecutorMemoryStatus().size()) - driver
+    """How many executors there are: the scheduler knows them, and blocks can be stored in them."""
+    return len(_with_blocks(context) & _scheduled(context))
 
 
-def request_executors(context: "SparkContext", executors: int) -> None:
+def forget_lost_executors(context: "SparkContext") -> None:
+    """Take executors that have ended from the list of places where blocks are.
+
+    One that is told to end, but is slow to do so, sends another heartbeat, is taken for one that lost its place in that
+    list, and gets it back: for minutes, with all blocks that it had.
+    """
+    # In this order: an executor is known to the scheduler before blocks can be stored in it.
+    for executor in _with_blocks(context) - _scheduled(context):
+        _block_managers(context).removeExecutor(executor)
+
+
+def _scheduled(context: "SparkContext") -> set[str]:
+    found = context._jsc.sc().getExecutorIds()
+    return {found.apply(number) for number in range(found.size())}
+
+
+def _with_blocks(context: "SparkContext") -> set[str]:
+    found = _block_managers(context).getMemoryStatus().keysIterator()
+    ids = set()
+    while found.hasNext():
+        ids.add(str(found.next().executorId()))
+    return ids - {"driver"}
+
+
+def _block_managers(context: "SparkContext") -> Any:
+    return context._jsc.sc().env().blockManager().master()
+
+
+def request_executors(context: "SparkContext", executors: int) -> bool:
     """Ask for more executors or let the youngest go; they come and go later, and other work goes on.
 
     Args:
         context: A Spark whose executors are processes of their own.
         executors: How many there are to be.
+
+    Returns:
+        Whether the cluster has taken note of it.
     """
     scala, jvm = context._jsc.sc(), context._jvm
-    found = scala.getExecutorIds()
-    ids = sorted((found.apply(number) for number in range(found.size())), key=int)
+    backend = scala.schedulerBackend()
+    ids = sorted((name for name in _scheduled(context) if backend.isExecutorActive(name)), key=int)
     utilities = jvm.org.apache.spark.api.python.PythonUtils  # type: ignore[union-attr]
     if len(ids) > executors:
         scala.killExecutors(utilities.toSeq(ids[executors:]))
     # Afterwards, since each that is ended lowers the number by one, and none that is lost would be replaced.
-    scala.requestTotalExecutors(executors, 0, utilities.toScalaMap({}))
+    return bool(scala.requestTotalExecutors(executors, 0, utilities.toScalaMap({})))
 
 
 def forget_properties(context: "SparkContext") -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from hepspark import notebook as hep
 from hepspark.config import StorageConfig
-from hepspark.errors import InputError
+from hepspark.errors import InputError, RunError
 from hepspark.model.bigdl import check_parallelism
 from hepspark.notebook import application
 from hepspark.spark import registered_executors
@@ -22,7 +22,7 @@ from hepspark.storage.s3_client import forget_clients
 from tests.integration.middleman import Answer, free_port_url, serving
 
 EVENTS, EPOCHS, BATCH = 2400, 1, 96
-WAIT_SECONDS = 120
+WAIT_SECONDS = 240
 
 
 def until(condition):
@@ -65,11 +65,37 @@ def test_executors_come_and_go_in_one_session(spark, published, tmp_path, capsys
     assert "1 executor is there (2 before); what the others had cached is computed again where it is needed" in told
     with pytest.raises(InputError, match="0 executors cannot work"):
         hep.scale(0)
+    with pytest.raises(
+        InputError, match=r"no room for 4 executors of 1 core and 512 MiB: this Spark may have 3 cores of"
+    ):
+        hep.scale(4)
     assert hep.session() is spark
+    # One that was told to end, and comes back to the list of places of blocks alone, by a late heartbeat.
+    register_blocks(spark.sparkContext, "99")
+    assert registered_executors(spark.sparkContext) == 1
+    for executors in (2, 1):
+        hep.scale(executors)
+        assert len(executor_ids(spark)) == executors
+    assert spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() == 2  # the driver is in it
     # Those that are left are replaced where they are lost.
     before, process = executor_ids(spark), executor_process(spark)
     os.kill(process, signal.SIGKILL)
     until(lambda: registered_executors(spark.sparkContext) == 1 and executor_ids(spark) != before)
+
+
+def register_blocks(context, executor):
+    """Do what an executor does for a heartbeat that the driver takes for a stranger's."""
+    environment, spark = context._jsc.sc().env(), context._jvm.org.apache.spark
+    endpoint = environment.rpcEnv().setupEndpointRef(environment.rpcEnv().address(), "BlockManagerEndpoint1")
+    place = spark.storage.BlockManagerId.apply(executor, "127.0.0.1", 1, context._jvm.scala.Option.empty())
+    folders = context._gateway.new_array(context._jvm.String, 0)
+    environment.blockManager().master().registerBlockManager(place, folders, 1 << 40, 1 << 40, endpoint, False)
+
+
+def test_a_cluster_whose_master_is_gone_is_told_at_once(spark, monkeypatch):
+    monkeypatch.setattr(spark.sparkContext, "master", f"spark://{free_port_url().rpartition('/')[2]}")
+    with pytest.raises(RunError, match=r"the cluster's master \(spark://.*\) does not answer; start it, or"):
+        hep.scale(registered_executors(spark.sparkContext) + 1)
 
 
 def executor_ids(spark):
@@ -128,52 +154,98 @@ def test_a_start_and_an_end_that_are_interrupted_leave_no_spark_behind(tmp_path)
 
 
 KERNEL = """
-import sys
-from hepspark.errors import InputError
+import faulthandler, importlib.util, sys
+faulthandler.dump_traceback_later(250, exit=True)  # one that hangs tells where
 from hepspark.notebook import extension
 extension.load_ipython_extension(None)
 assert "pyspark" not in sys.modules
-from pyspark import SparkContext
-from pyspark.sql import SparkSession
-seed = SparkSession.builder.config("spark.executor.instances", 2).config("spark.executor.cores", 1)
-seed = seed.config("spark.ui.port", 0)  # who runs the tests may have another Spark
-for start in (SparkContext, seed.config("spark.cores.max", 3).getOrCreate):
-    try:
-        start()
-    except InputError as error:
-        print(error)
-spark = seed.config("spark.cores.max", 2).getOrCreate()
-assert spark.range(7).count() == 7
 from hepspark import notebook as hep
-assert hep.session().sparkContext is spark.sparkContext
-hep.scale(2)  # as of a notebook for executors
-print(spark.conf.get("spark.serializer"), hep.ui())
-print(SparkContext._gateway.proc.pid, flush=True)
+from hepspark.errors import InputError
+from hepspark.notebook import settings
+pages = settings._pages
+settings._pages = lambda place: pages(place) | {"spark.ui.port": "0"}  # who runs the tests may have another Spark
+from bigdl.dllib.nncontext import init_nncontext, init_spark_on_local
+from bigdl.dllib.utils.common import create_spark_conf
+from pyspark import SparkConf, SparkContext
+from pyspark.sql import SparkSession
+assert importlib.util.find_spec("bigdl.orca") is None  # whose init_orca_context would be one more way
+
+def started(way):
+    conf = SparkConf().set("spark.own", "1")
+    context = eval(way)
+    assert context.getConf().get("spark.own") == ("1" if "(conf)" in way or "=conf)" in way else None), way
+    assert context.getConf().get("spark.serializer") == "org.apache.spark.serializer.JavaSerializer"
+    assert hep.session().sparkContext is context
+    assert SparkSession(context).newSession().range(7).count() == 7
+    assert SparkSession.getActiveSession().sparkContext is context
+    return context
+
+first, others = sys.argv[1], sys.argv[2:]
+context = started(first)
+try:
+    assert started(first) is context
+except ValueError as error:  # as Spark has it
+    assert first.startswith("SparkContext(") and "Cannot run multiple SparkContexts at once" in str(error), error
+for other in [*others, first]:
+    context.stop()
+    context = started(other)
+print("address", hep.ui())
+hep.stop()
+two = SparkConf().set("spark.executor.instances", 2).set("spark.executor.cores", 1).set("spark.cores.max", 3)
+for refused in (SparkSession.builder.config(conf=two).getOrCreate, lambda: SparkContext(conf=two, batchSize=7)):
+    try:
+        refused()
+    except InputError as error:
+        print("refused", error)
+print("java", SparkContext._gateway.proc.pid, flush=True)
 input()
 """
 """What a kernel does; on a server without executors, so that no cluster is needed."""
 
 
-def test_java_ends_with_its_kernel_that_started_spark_by_its_own_hand(tmp_path):
+@pytest.mark.parametrize(
+    "ways",
+    [
+        ("SparkSession.builder.config(conf=conf).getOrCreate().sparkContext", "SparkContext.getOrCreate()"),
+        ("SparkContext(conf=conf)", "SparkContext('local[1]', 'mine', environment={'OWN': '1'})"),
+        (
+            "SparkContext.getOrCreate(conf)",
+            "init_nncontext()",
+            "SparkContext(appName='mine', conf=create_spark_conf())",
+        ),
+        ("init_nncontext('mine')", "init_spark_on_local(cores=1)"),
+        ("init_nncontext(conf)", "init_nncontext(cluster_mode='local')"),
+    ],
+    ids=lambda ways: ways[0].partition("(")[0],
+)
+def test_spark_that_a_notebook_starts_by_its_own_hand(ways, tmp_path):
     server = {"POD_NAMESPACE": "hub-alice", "HEPSPARK_IMAGE": "spark:1", "JUPYTERHUB_SERVICE_PREFIX": "/user/alice/"}
     kernel = subprocess.Popen(
-        [sys.executable, "-c", KERNEL],
+        [sys.executable, "-c", KERNEL, *ways],
         env=os.environ | server,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
     )
+    told = {}
     try:
-        direct, refused, spark, java = (kernel.stdout.readline() for _ in range(4))
-        assert direct.startswith("SparkContext(…): here Spark is started by")
-        assert refused.startswith("spark.cores.max is 3, but 2 executors")
-        assert spark.split() == ["org.apache.spark.serializer.JavaSerializer", "/user/alice/sparkui/jobs/"]
-        assert Path(f"/proc/{java.strip()}").exists()
+        while "java" not in told:
+            line = kernel.stdout.readline()
+            assert line, "the kernel ended"
+            name, _, text = line.strip().partition(" ")
+            told.setdefault(name, []).append(text)
+        java = Path(f"/proc/{told['java'][0]}")
+        assert java.exists()
     finally:
         kernel.send_signal(signal.SIGKILL)
         kernel.communicate()
-    until(lambda: not Path(f"/proc/{java.strip()}").exists())
+    until(lambda: not java.exists())
+    assert told["address"] == ["/user/alice/sparkui/jobs/"]
+    assert [text.partition(":")[0].partition(",")[0] for text in told["refused"]] == [
+        "spark.cores.max is 3",
+        "SparkContext(batchSize=…)",
+    ]
 
 
 def test_keys_of_the_hub_are_renewed(server, s3, bucket, aws_environment, tmp_path):

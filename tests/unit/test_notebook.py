@@ -113,6 +113,9 @@ def test_properties_by_hand_say_the_same_as_arguments(server):
         ({"spark.executor.memory": "lots"}, r"spark\.executor\.memory: 'lots' is no amount of memory"),
         ({"spark.executor.instances": "two"}, r"spark\.executor\.instances: 'two' is not a whole number above 0"),
         ({"spark.master": "local[*]"}, r"spark\.master is local\[\*\], but here Spark's executors are pods"),
+        ({"spark.jars": f"{__file__}, /nope/my.jar"}, r"spark\.jars: there is no /nope/my\.jar; correct the path"),
+        ({"spark.files": "file:///nope/a.txt#b"}, r"spark\.files: there is no /nope/a\.txt;"),
+        ({"spark.submit.pyFiles": "/nope/*.py"}, r"spark\.submit\.pyFiles: there is no /nope/\*\.py;"),
         ({"spark.dynamicAllocation.enabled": "True"}, r"spark\.dynamicAllocation\.enabled: BigDL cannot .*scale"),
     ],
 )  # fmt: skip
@@ -124,6 +127,14 @@ def test_properties_that_cannot_be_are_refused(server, conf, message):
 def test_arguments_and_properties_must_not_contradict(server):
     with pytest.raises(InputError, match=r"spark\.executor\.instances is 2 in conf, but 3 in the arguments"):
         configuration(server, executors=3, conf=SEED)
+
+
+def test_files_that_are_there_or_elsewhere_are_taken(server):
+    files = {
+        "spark.jars": f"s3a://bucket/my.jar,local:/opt/my.jar,file://{__file__}",
+        "spark.archives": f"{__file__}#a",
+    }
+    assert configuration(server, conf=files).spark.conf.items() >= files.items()
 
 
 def test_elsewhere_this_machine_does_the_work():

@@ -1,5 +1,7 @@
 """Room for executors, asked of a real API server."""
 
+from threading import Timer
+
 import pytest
 
 from hepspark.cluster import capacity, executors
@@ -92,10 +94,10 @@ def test_a_pod_that_admission_refuses_is_told_before_spark_starts(namespace):
     assert namespace.admin.objects("pods") == []
 
 
-def wait(namespace, wanted=1, registered=lambda: 0, timeout=3.0, refused=lambda: None, told=None):
-    told = [] if told is None else told
+def wait(namespace, wanted=1, registered=lambda: 0, timeout=3.0, refused=lambda: None, told=None, patient=True):
+    told, labels = [] if told is None else told, "spark-role=executor"
     executors.wait(
-        namespace.driver, "spark-role=executor", wanted, registered, refused, told.append, timeout, quiet_seconds=1
+        namespace.driver, labels, wanted, registered, refused, told.append, timeout, quiet_seconds=1, patient=patient
     )
     return told
 
@@ -143,6 +145,28 @@ def test_pods_that_do_not_appear_are_told_with_the_quotas_reason(namespace):
         wait(namespace, 2, told=told, refused=lambda: capacity.refusal(namespace.driver, config(), {}, "demo"))
     assert len(told) == 1
     assert "0 of 2 executor pods are there" in told[0]
+
+
+def test_who_scales_is_told_at_once_that_no_pod_is_taken(namespace):
+    quota(namespace, {"pods": "1"}, {"pods": "1"})
+    told = []
+    with pytest.raises(RunError, match=r"^0 of 2 executor pods are there: .*exceeded quota: small, requested: pods"):
+        wait(
+            namespace, 2, timeout=100, told=told, patient=False,
+            refused=lambda: capacity.refusal(namespace.driver, config(), {}, "demo"),
+        )  # fmt: skip
+    assert told == []
+
+
+def test_an_executor_that_leaves_is_waited_for(namespace):
+    for name in ("exec-1", "exec-2"):
+        namespace.pod(name, EXECUTOR)
+    path = namespace.admin.path("pods", "exec-2")
+    leaving = Timer(1, lambda: namespace.admin.request("DELETE", path, {"gracePeriodSeconds": 0}))
+    leaving.start()
+    executors.wait_for_leaving(namespace.driver, "spark-role=executor", 1)
+    leaving.join()
+    assert [pod["metadata"]["name"] for pod in namespace.admin.objects("pods")] == ["exec-1"]
 
 
 def test_a_spark_that_ended_is_told(namespace):

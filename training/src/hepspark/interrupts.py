@@ -18,6 +18,8 @@ _SAME_PRESS_SECONDS = 0.5
 
 _before_the_end: list[str] = []
 _first: float | None = None
+_tells = False
+_is_put_off = False
 
 
 @contextmanager
@@ -57,8 +59,18 @@ def told_at_once() -> None:
 
     Where a parent had Ctrl-C ignored, as a shell does for what it starts in the background, it stays ignored.
     """
+    global _tells
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _on_interrupt)
+        _tells = True
+
+
+def put_off() -> None:
+    """Tell at once of a Ctrl-C that is handled later; a second one until then ends this process."""
+    global _is_put_off
+    if _tells:
+        _notice()
+        _is_put_off = True
 
 
 def end_at_once(code: int) -> None:
@@ -70,12 +82,21 @@ def end_at_once(code: int) -> None:
 
 
 def _on_interrupt(_number: int, _frame: FrameType | None) -> None:
+    global _is_put_off
+    is_first = _is_put_off or _first is None
+    if not _is_put_off:
+        _notice()
+    _is_put_off = False
+    if is_first:
+        raise KeyboardInterrupt
+
+
+def _notice() -> None:
     global _first
     now = time.monotonic()
     if _first is None:
         _first = now
         tell_what_is_finished("interrupted", "Ctrl-C again ends at once; nothing that is committed is lost")
-        raise KeyboardInterrupt
-    if now - _first > _SAME_PRESS_SECONDS:
+    elif now - _first > _SAME_PRESS_SECONDS:
         tell("interrupted again; ended at once")
         os._exit(130)  # what is in streams may be half written

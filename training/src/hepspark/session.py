@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING
 
+from hepspark import standalone
 from hepspark.cluster import capacity, executors
 from hepspark.cluster.client import Cluster, connect
 from hepspark.config import Config, SparkConfig, StorageConfig
@@ -14,7 +15,14 @@ from hepspark.errors import InputError, RunError
 from hepspark.kubernetes_spark import DriverPod, describe, driver_pod
 from hepspark.model.bigdl import set_parallelism
 from hepspark.progress import say
-from hepspark.spark import registered_executors, request_executors, set_property, spark_context
+from hepspark.spark import (
+    forget_lost_executors,
+    has_ended,
+    registered_executors,
+    request_executors,
+    set_property,
+    spark_context,
+)
 from hepspark.storage import join, store_for
 from hepspark.supervision import Supervision
 
@@ -93,25 +101,36 @@ def resize(context: "SparkContext", config: Config, count: int, supervision: Sup
 
     Raises:
         InputError: there is no room for more.
-        RunError: they did not all start in time; those that were there before stay.
+        RunError: they did not all start in time, or Spark or its cluster is gone; those that were there before stay.
     """
+    if has_ended(context):
+        raise RunError("Spark has ended; start it again")
+    forget_lost_executors(context)
     spark, before = _sized(config.spark, count), registered_executors(context)
+    if spark.master.startswith("spark://"):
+        standalone.check(context, count)
     if spark.on_kubernetes and count > before:
         pod = driver_pod()
         cluster = connect(spark.kubernetes.namespace or pod.namespace)
+        executors.wait_for_leaving(cluster, _selector(context), before)
         try:
             capacity.check(cluster, _sized(spark, count - before), pod.run, pod.name)
         except InputError as error:
             raise InputError(f"for {count - before} more executors beside the {before} there is {error}") from error
-        wait = partial(_wait, context, cluster, spark, pod, supervision)
+        wait = partial(_wait, context, cluster, spark, pod, supervision, patient=False)
     else:
         wait = partial(_settle, context, spark)
-    request_executors(context, count)
+    if not request_executors(context, count):
+        raise RunError(
+            f"the cluster ({spark.master}) does not answer Spark, which stays as it is; try again, or see its pages"
+        )
     try:
         wait()
     except BaseException:
-        request_executors(context, before)
+        if not has_ended(context):
+            request_executors(context, before)
         raise
+    forget_lost_executors(context)
     cores = spark.executor.cores if spark.on_kubernetes else int(context._conf.get("spark.executor.cores", "1") or 1)
     # What reads the properties later, BigDL among others, is to find the truth.
     set_property(context, "spark.executor.instances", str(count))
@@ -129,14 +148,24 @@ def _settle(context: "SparkContext", spark: SparkConfig) -> None:
     """Wait until as many executors are there as are wanted."""
     wanted, timeout = spark.executor.instances, spark.executor.pending_timeout
     end = time.monotonic() + timeout
-    while (there := registered_executors(context)) != wanted:
+    while True:
+        if has_ended(context):
+            raise RunError(f"Spark ended while {wanted} executors were waited for; start it again")
+        if (there := registered_executors(context)) == wanted:
+            return
         if time.monotonic() > end:
             raise RunError(f"{there} executors were there after {timeout} s, instead of {wanted}; see Spark's pages")
         time.sleep(_POLL_SECONDS)
 
 
 def _wait(
-    context: "SparkContext", cluster: Cluster, spark: SparkConfig, pod: DriverPod, supervision: Supervision
+    context: "SparkContext",
+    cluster: Cluster,
+    spark: SparkConfig,
+    pod: DriverPod,
+    supervision: Supervision,
+    *,
+    patient: bool = True,
 ) -> None:
     """Wait until all pods of executors are there, and tell what keeps them away."""
 
@@ -150,13 +179,19 @@ def _wait(
 
     executors.wait(
         cluster,
-        f"spark-app-selector={context.applicationId},spark-role=executor",
+        _selector(context),
         spark.executor.instances,
         lambda: registered_executors(context),
         refused,
         tell,
         spark.executor.pending_timeout,
+        patient=patient,
     )
+
+
+def _selector(context: "SparkContext") -> str:
+    """Labels of the pods of a Spark's executors."""
+    return f"spark-app-selector={context.applicationId},spark-role=executor"
 
 
 def make_event_log(url: str, storage: StorageConfig) -> None:

@@ -6,13 +6,14 @@ import os
 import re
 import shlex
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hepspark import environment, kubernetes_spark
 from hepspark.config import SparkConfig, StorageConfig
 from hepspark.errors import HepsparkError, InputError, RunError, first_line, named, told_by_executor, unforeseen
-from hepspark.interrupts import finishing
+from hepspark.interrupts import finishing, put_off
 from hepspark.java import READ_BY_JAVA, java_home, refusal
 from hepspark.progress import say, track
 from hepspark.supervision import quieten_py4j
@@ -64,6 +65,7 @@ _BIGDL_SETTINGS = {
 }
 _POLL_SECONDS = 0.05
 _CANCEL_SECONDS = 10.0
+_END_SECONDS = 10.0
 _QUIET_POLLS = 5
 _FAILED = "hepspark-failed"
 _MOST_MESSAGES = 10
@@ -148,18 +150,25 @@ def _start(conf: "SparkConf", *, bigdl: bool) -> "SparkContext":
     # Where Java ends, it would show a stack; the work that failed tells the reason.
     AccumulatorServer.handle_error = _say_nothing  # type: ignore[assignment]  # its parameters are given by place
 
-    context: SparkContext
+    context = SparkContext(conf=conf)
+    try:
+        # In the main thread PySpark has just put a handler of its own in the place of the one that puts off.
+        _to_its_end(partial(_prepare, context, conf, bigdl=bigdl))
+    except BaseException:
+        _end(context)
+        raise
+    return context
+
+
+def _prepare(context: "SparkContext", conf: "SparkConf", *, bigdl: bool) -> None:
     if bigdl:
         from bigdl.dllib.nncontext import init_nncontext
         from bigdl.dllib.utils.common import JavaCreator
 
         # Forgets the objects of an earlier JVM, if there was one.
         JavaCreator.set_creator_class(JavaCreator.get_creator_class())
-        context = init_nncontext(conf, spark_log_level="ERROR", redirect_spark_log=False)
-    else:
-        context = SparkContext(conf=conf)
+        init_nncontext(conf, spark_log_level="ERROR", redirect_spark_log=False)
     context.setLogLevel("ERROR")
-    return context
 
 
 def _say_nothing(_server: object, _request: object, _client: object) -> None:
@@ -173,28 +182,34 @@ def _end(context: "SparkContext") -> None:
 
 
 def _to_its_end(work: Callable[[], object]) -> None:
-    """Do what must not be left half done, in a thread: an interrupt that comes meanwhile is raised afterwards.
+    """Do what must not be left half done: what a signal asks for meanwhile is done afterwards.
 
-    Spark and Java that are broken off while they start or stop are there, and nobody has hold of them.
+    Spark and Java that are broken off while they start or stop are there, and nobody has hold of them. The work stays
+    in the thread of its caller, which may hold locks that it needs, as BigDL's init_nncontext does.
     """
-    ended: list[BaseException] = []
-    is_done = threading.Event()  # Thread.join() takes a thread for ended when it was interrupted
+    if threading.current_thread() is not threading.main_thread():
+        work()
+        return
+    asked: list[int] = []
 
-    def run() -> None:
+    def later(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+        if number == signal.SIGINT:
+            put_off()
+
+    before = {
+        number: signal.signal(number, later)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+        if callable(signal.getsignal(number))
+    }
+    with ExitStack() as afterwards:
         try:
             work()
-        except BaseException as error:
-            ended.append(error)
-        is_done.set()
-
-    threading.Thread(target=run).start()
-    while not is_done.is_set():
-        try:
-            is_done.wait()
-        except BaseException as error:  # Ctrl-C, or what a handler of SIGTERM raises
-            ended.insert(0, error)
-    if ended:
-        raise ended[0]
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            for late in dict.fromkeys(asked):
+                afterwards.callback(signal.raise_signal, late)
 
 
 @contextmanager
@@ -237,6 +252,18 @@ def is_running(context: "SparkContext") -> bool:
     return context._jsc is not None and _java_runs(context)
 
 
+def has_ended(context: "SparkContext") -> bool:
+    """Whether a Spark is no more, also where its cluster has ended it."""
+    return not is_running(context) or bool(context._jsc.sc().isStopped())
+
+
+def java_runs() -> bool:
+    """Whether this process has a Java that has not ended."""
+    from pyspark import SparkContext
+
+    return _java_runs(SparkContext)
+
+
 def _java_runs(holder: "SparkContext | type[SparkContext]") -> bool:
     gateway: Any = holder._gateway
     return gateway is not None and gateway.proc.poll() is None
@@ -250,6 +277,41 @@ def _forget_ended_java() -> None:
         SparkContext._gateway = SparkContext._jvm = None
 
 
+@contextmanager
+def undone_if_it_fails() -> Iterator[None]:
+    """Start Spark inside. A start that fails takes along the Java that it made, and what it told the environment.
+
+    That Java has the properties of the failed start, and gives them to every SparkConf. One that was there before
+    stays, as a notebook may hold objects of it.
+    """
+    from pyspark import SparkContext
+
+    java, environment = SparkContext._gateway, dict(os.environ)
+    try:
+        yield
+    except BaseException:
+        if SparkContext._gateway is not java:
+            _end_java()
+        os.environ.clear()
+        os.environ.update(environment)
+        raise
+
+
+def _end_java() -> None:
+    from pyspark import SparkContext
+
+    gateway: Any = SparkContext._gateway
+    SparkContext._gateway = SparkContext._jvm = None
+    if gateway is None:
+        return
+    gateway.proc.stdin.close()  # at whose end it ends
+    try:
+        gateway.proc.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        gateway.proc.kill()
+        gateway.proc.wait()
+
+
 def sql_session(context: "SparkContext") -> "SparkSession":
     """The session of a Spark, for SQL and data frames."""
     from pyspark.sql import SparkSession
@@ -258,26 +320,56 @@ def sql_session(context: "SparkContext") -> "SparkSession":
 
 
 def registered_executors(context: "SparkContext") -> int:
-    """How many executors have registered with the driver."""
-    driver = 1  # is in this list, too
-    return int(context._jsc.sc().getExecutorMemoryStatus().size()) - driver
+    """How many executors there are: the scheduler knows them, and blocks can be stored in them."""
+    return len(_with_blocks(context) & _scheduled(context))
 
 
-def request_executors(context: "SparkContext", executors: int) -> None:
+def forget_lost_executors(context: "SparkContext") -> None:
+    """Take executors that have ended from the list of places where blocks are.
+
+    One that is told to end, but is slow to do so, sends another heartbeat, is taken for one that lost its place in that
+    list, and gets it back: for minutes, with all blocks that it had.
+    """
+    # In this order: an executor is known to the scheduler before blocks can be stored in it.
+    for executor in _with_blocks(context) - _scheduled(context):
+        _block_managers(context).removeExecutor(executor)
+
+
+def _scheduled(context: "SparkContext") -> set[str]:
+    found = context._jsc.sc().getExecutorIds()
+    return {found.apply(number) for number in range(found.size())}
+
+
+def _with_blocks(context: "SparkContext") -> set[str]:
+    found = _block_managers(context).getMemoryStatus().keysIterator()
+    ids = set()
+    while found.hasNext():
+        ids.add(str(found.next().executorId()))
+    return ids - {"driver"}
+
+
+def _block_managers(context: "SparkContext") -> Any:
+    return context._jsc.sc().env().blockManager().master()
+
+
+def request_executors(context: "SparkContext", executors: int) -> bool:
     """Ask for more executors or let the youngest go; they come and go later, and other work goes on.
 
     Args:
         context: A Spark whose executors are processes of their own.
         executors: How many there are to be.
+
+    Returns:
+        Whether the cluster has taken note of it.
     """
     scala, jvm = context._jsc.sc(), context._jvm
-    found = scala.getExecutorIds()
-    ids = sorted((found.apply(number) for number in range(found.size())), key=int)
+    backend = scala.schedulerBackend()
+    ids = sorted((name for name in _scheduled(context) if backend.isExecutorActive(name)), key=int)
     utilities = jvm.org.apache.spark.api.python.PythonUtils  # type: ignore[union-attr]
     if len(ids) > executors:
         scala.killExecutors(utilities.toSeq(ids[executors:]))
     # Afterwards, since each that is ended lowers the number by one, and none that is lost would be replaced.
-    scala.requestTotalExecutors(executors, 0, utilities.toScalaMap({}))
+    return bool(scala.requestTotalExecutors(executors, 0, utilities.toScalaMap({})))
 
 
 def forget_properties(context: "SparkContext") -> None:
@@ -298,7 +390,7 @@ def tidy(context: "SparkContext") -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _cancel(context)
+        cancel_jobs(context)
         raise
     finally:
         if is_running(context):  # otherwise its end has a reason, and this would tell another
@@ -311,14 +403,27 @@ def _cached(context: "SparkContext") -> dict[int, Any]:
     return dict(context._jsc.getPersistentRDDs())
 
 
-def _cancel(context: "SparkContext") -> None:
-    """End all jobs; work in Java may have begun the next one when the first request arrives."""
-    quiet = 0
-    end = time.monotonic() + _CANCEL_SECONDS
-    while quiet < _QUIET_POLLS and time.monotonic() < end:
+def cancel_jobs(
+    context: "SparkContext", goes_on: Callable[[], bool] = lambda: False, seconds: float = _CANCEL_SECONDS
+) -> bool:
+    """End all jobs; work in Java may have begun the next one when the first request arrives.
+
+    Args:
+        context: The Spark whose jobs they are.
+        goes_on: Whether what starts the jobs has not noticed yet.
+        seconds: How long to try at most.
+
+    Returns:
+        Whether there were jobs.
+    """
+    quiet, found = 0, False
+    end = time.monotonic() + seconds
+    while (quiet < _QUIET_POLLS or goes_on()) and time.monotonic() < end:
+        active = bool(context.statusTracker().getActiveJobsIds())
         context.cancelAllJobs()
-        quiet = 0 if context.statusTracker().getActiveJobsIds() else quiet + 1
+        quiet, found = 0 if active else quiet + 1, found or active
         time.sleep(_POLL_SECONDS)
+    return found
 
 
 def set_property(context: "SparkContext", name: str, value: str) -> None:

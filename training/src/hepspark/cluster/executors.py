@@ -10,6 +10,8 @@ from hepspark.errors import RunError
 _POLL_SECONDS = 1.0
 QUIET_SECONDS = 10.0
 """What passes by itself within this time is not worth a word."""
+LEAVING_SECONDS = 30.0
+"""How long a pod may take to end after it was told to; one that takes longer counts as one that is there."""
 _STARTING = ("ContainerCreating", "PodInitializing")
 
 
@@ -81,6 +83,8 @@ def wait(
     tell: Callable[[str], None],
     timeout: float,
     quiet_seconds: float = QUIET_SECONDS,
+    *,
+    patient: bool = True,
 ) -> None:
     """Wait until all executors are there; tell each reason that keeps one away, once.
 
@@ -93,6 +97,7 @@ def wait(
         tell: Called with what keeps a pod from running.
         timeout: Seconds to wait at most.
         quiet_seconds: How long a pod may be in a state that passes by itself before it is told.
+        patient: Whether to go on waiting where the API server takes no pod: others may leave.
 
     Raises:
         RunError: they are not all there in time, or Spark has ended.
@@ -120,6 +125,8 @@ def wait(
             last = None
         if pods is not None and len(pods) < wanted - there and now - start >= quiet_seconds and no_pods is None:
             no_pods = refused() or ""
+            if no_pods and not patient:
+                raise RunError(_too_few(len(pods), wanted, no_pods))
             tell(_too_few(len(pods), wanted, no_pods))
         if now - start >= timeout:
             reason = f"{last}; {remedy(last)}" if last else _too_few(len(pods or ()), wanted, no_pods or "")
@@ -127,6 +134,19 @@ def wait(
                 f"{there} of {wanted} executors were there after {timeout:g} s (spark.executor.pending_timeout): "
                 f"{reason}"
             )
+        time.sleep(_POLL_SECONDS)
+
+
+def wait_for_leaving(cluster: Cluster, selector: str, staying: int) -> None:
+    """Wait until executors that were told to end have given back what their pods hold, which no other can have before.
+
+    Args:
+        cluster: Their namespace.
+        selector: Labels of the pods of all executors.
+        staying: How many of them are to stay.
+    """
+    end = time.monotonic() + LEAVING_SECONDS
+    while len(_pods(cluster, selector) or ()) > staying and time.monotonic() < end:
         time.sleep(_POLL_SECONDS)
 
 

@@ -4,21 +4,28 @@ import atexit
 import html
 import socket
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hepspark.config import Config, SparkConfig
-from hepspark.errors import InputError
+from hepspark.errors import HepsparkError, InputError, RunError, first_line
 from hepspark.kubernetes_spark import driver_pod
-from hepspark.notebook import settings, template
+from hepspark.notebook import interrupts, settings, template
 from hepspark.notebook.facility import facility
 from hepspark.progress import say
 from hepspark.session import resize, spark_session
-from hepspark.spark import forget_properties, is_running, registered_executors, sql_session
+from hepspark.spark import (
+    forget_properties,
+    is_running,
+    java_runs,
+    registered_executors,
+    sql_session,
+    undone_if_it_fails,
+)
 from hepspark.steps.train import fitting
-from hepspark.supervision import UNSUPERVISED
+from hepspark.supervision import UNSUPERVISED, quieten_py4j
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -68,8 +75,8 @@ def session(
 
     Raises:
         InputError: what is asked for contradicts itself, or is more than this server may have or the cluster has room
-            for.
-        RunError: the executors did not start in time.
+            for; or Spark does not start with it.
+        RunError: the executors did not start in time, or Spark did not start.
     """
     global _open, _starting
     if _open and is_running(_open.context) and (executors, cores, memory, conf) == (None,) * 4:
@@ -85,22 +92,45 @@ def session(
         say("Spark starts again, because other settings are asked for; what it had cached is gone")
         _end()
     check_ports(config.spark)
+    quieten_py4j()  # what it would tell of a Java that ends, this tells
     if config.spark.on_kubernetes:
         template.write()
         _ending.callback(template.path().unlink, missing_ok=True)
     _starting = True
     try:
+        with undone_if_it_fails(), _told_plainly(conf or {}):
+            _open = _started(config)
+    finally:
+        _starting = False
+    interrupts.watch(_open.context)
+    if _open.is_local:
+        say(f"Spark works on {_open.context.defaultParallelism} cores of this machine")
+    return _open.spark
+
+
+@contextmanager
+def _told_plainly(conf: Mapping[str, Any]) -> Iterator[None]:
+    """Say why Spark did not start, without the stacks of two languages."""
+    try:
+        yield
+    except HepsparkError:
+        raise
+    except Exception as error:
+        reason = first_line(error) if java_runs() else "Java ended, and said why above"
+        if not conf:
+            raise RunError(f"Spark did not start: {reason}") from error
+        # Their values may be secret.
+        raise InputError(f"Spark did not start: {reason}; correct what conf gives: {', '.join(conf)}") from error
+
+
+def _started(config: Config) -> Application:
+    try:
         context = _ending.enter_context(spark_session(config, UNSUPERVISED, bigdl=True))
         forget_properties(context)
-        _open = Application(config, context, sql_session(context))
+        return Application(config, context, sql_session(context))
     except BaseException:
         _end()
         raise
-    finally:
-        _starting = False
-    if _open.is_local:
-        say(f"Spark works on {context.defaultParallelism} cores of this machine")
-    return _open.spark
 
 
 def is_starting() -> bool:

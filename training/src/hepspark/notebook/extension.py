@@ -7,20 +7,25 @@ and the store. Their properties are handed to `hepspark.notebook.session`, which
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import inspect
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from hepspark.notebook.facility import facility
 
 _MODULE = "pyspark.context"
+_ARGUMENTS = {"master": "spark.master", "appName": "spark.app.name"}
+"""Arguments of `SparkContext` that are properties."""
 
 
 def load_ipython_extension(_shell: object) -> None:
     """Begin; elsewhere than on a facility Spark stays as it is."""
     if facility() is None:
         return
+    os.environ.setdefault("KMP_SETTINGS", "0")  # BigDL else has OpenMP print all its settings, here and in executors
     if _MODULE in sys.modules:
         _hand_over(sys.modules[_MODULE])
     elif not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):
@@ -62,26 +67,65 @@ def _hand_over(module: ModuleType) -> None:
         return
     kind.hepspark = True
     get, start = kind.getOrCreate, kind.__init__
+    signature = inspect.signature(start)
 
     def get_or_create(cls: Any, conf: Any = None) -> Any:
-        from hepspark.notebook import application
-        from hepspark.spark import is_running
-
-        active = cls._active_spark_context
-        if not application.is_starting() and not (active and is_running(active)):
-            application.session(conf=dict(conf.getAll()) if conf else None)
-            return cls._active_spark_context
+        if _is_ours_to_start(cls):
+            return _session(dict(conf.getAll()) if conf else None)
         return get(conf)
 
+    def new(cls: Any, *arguments: Any, **named: Any) -> Any:
+        if not _is_ours_to_start(cls):
+            return object.__new__(cls)
+        given = signature.bind(None, *arguments, **named).arguments
+        context = _session(_properties(given))
+        for path in given.get("pyFiles") or ():
+            context.addPyFile(path)
+        return context
+
     def init(self: Any, *arguments: Any, **named: Any) -> None:
-        from hepspark.errors import InputError
-        from hepspark.notebook import application
+        if not getattr(self, "_jsc", None):  # else `new` has started it
+            start(self, *arguments, **named)
 
-        if not application.is_starting():
-            raise InputError(
-                "SparkContext(…): here Spark is started by hepspark.notebook.session(executors=…), by "
-                "SparkSession.builder.config(…).getOrCreate() or by SparkContext.getOrCreate(conf)"
-            )
-        start(self, *arguments, **named)
+    kind.getOrCreate, kind.__new__, kind.__init__ = classmethod(get_or_create), new, init
 
-    kind.getOrCreate, kind.__init__ = classmethod(get_or_create), init
+
+def _is_ours_to_start(kind: Any) -> bool:
+    """Whether there is no Spark yet, and nobody starts one."""
+    from hepspark.notebook import application
+    from hepspark.spark import is_running
+
+    active = kind._active_spark_context
+    return not (application.is_starting() or (active and is_running(active)))
+
+
+def _session(conf: Mapping[str, str] | None) -> Any:
+    from hepspark.notebook import application
+
+    jars = os.environ.get("BIGDL_JARS")
+    if jars and jars in os.environ.get("PYSPARK_SUBMIT_ARGS", ""):  # from BigDL, which made the conf; they are there
+        del os.environ["PYSPARK_SUBMIT_ARGS"]
+    return application.session(conf=conf).sparkContext
+
+
+def _properties(given: Mapping[str, Any]) -> dict[str, str]:
+    """Spark's properties, of the arguments that `SparkContext` was called with.
+
+    Raises:
+        InputError: an argument says what only the start of another Spark could do.
+    """
+    from hepspark.errors import InputError
+
+    conf, environment = given.get("conf"), given.get("environment") or {}
+    found = dict(conf.getAll()) if conf else {}
+    found |= {f"spark.executorEnv.{name}": value for name, value in environment.items()}
+    for argument, name in _ARGUMENTS.items():
+        if given.get(argument):
+            found[name] = given[argument]
+    other = given.keys() - _ARGUMENTS.keys() - {"self", "conf", "environment", "pyFiles"}
+    if other:
+        raise InputError(
+            f"SparkContext({', '.join(sorted(other))}=…): here hepspark starts Spark, which takes conf, "
+            f"{', '.join(_ARGUMENTS)}, environment and pyFiles alone; leave the rest out"
+        )
+    return found

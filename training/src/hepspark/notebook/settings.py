@@ -1,6 +1,7 @@
 """The configuration of a notebook's Spark: what was asked for, checked against itself and what the server may have."""
 
 from collections.abc import Mapping
+from glob import glob
 from typing import Any
 
 from hepspark.config import Config, checked
@@ -15,6 +16,7 @@ MASTER = "k8s://https://kubernetes.default.svc"
 _INSTANCES, _CORES, _CORES_MAX = "spark.executor.instances", "spark.executor.cores", "spark.cores.max"
 _DYNAMIC = "spark.dynamicAllocation.enabled"
 _MEMORY, _DRIVER_MEMORY, _MASTER = "spark.executor.memory", "spark.driver.memory", "spark.master"
+_FILES = ("spark.jars", "spark.files", "spark.archives", "spark.submit.pyFiles")
 _BYTES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -49,6 +51,7 @@ def configuration(
             f"{_DYNAMIC}: BigDL cannot train on executors that come and go; leave it out, and call "
             "hepspark.notebook.scale(n) where more or fewer are wanted"
         )
+    _check_files(given)
     count = _executors(given, place.cores if place else 1)
     reach = {f"spark.hadoop.fs.s3a.{name}": value for name, value in s3a(storage()).items()}
     if place is None or not place.executors:
@@ -72,6 +75,15 @@ def _executors(given: Mapping[str, str], usual_cores: int) -> int | None:
             "leave it out"
         )
     return instances
+
+
+def _check_files(given: Mapping[str, str]) -> None:
+    """Refuse files that are not there: Spark would start without them, and only its log would tell."""
+    for name in _FILES:
+        for url in filter(None, map(str.strip, given.get(name, "").split(","))):
+            path = url.removeprefix("file://").partition("#")[0]
+            if ":" not in path and not glob(path):  # noqa: PTH207 (a pattern of any folder, as Spark takes it)
+                raise InputError(f"{name}: there is no {path}; correct the path, or leave it out")
 
 
 def _on_executors(given: dict[str, str], count: int, place: Facility, reach: Mapping[str, str]) -> Config:

@@ -1,0 +1,60 @@
+"""Whether a standalone cluster of Spark has room for more executors; its master tells nobody who does not ask."""
+
+from typing import TYPE_CHECKING, Any
+
+from hepspark.errors import InputError, RunError
+from hepspark.wording import counted
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
+
+_REQUEST = "org.apache.spark.deploy.DeployMessages$RequestMasterState$"
+_ANSWER = "org.apache.spark.deploy.DeployMessages$MasterStateResponse"
+
+
+def check(context: "SparkContext", executors: int) -> None:
+    """Refuse executors that cannot come, even if the cluster does nothing else.
+
+    Args:
+        context: A Spark on a standalone cluster.
+        executors: How many there are to be.
+
+    Raises:
+        InputError: the cluster is too small for them, or Spark may have no more of its cores.
+        RunError: the cluster's master does not answer, or has ended this Spark.
+    """
+    state = _state(context)  # without what is used of it, which a master keeps to itself
+    own = [app.desc() for app in state.activeApps() if app.id() == context.applicationId]
+    if not own:
+        raise RunError(f"the cluster's master ({context.master}) has ended this Spark; start it again")
+    cores, memory = int(context._conf.get("spark.executor.cores", "1") or 1), int(context._jsc.sc().executorMemory())
+    wanted = f"{counted(executors, 'executor')} of {counted(cores, 'core')} and {memory} MiB"
+    allowed = own[0].maxCores()
+    if allowed.isDefined() and executors * cores > int(allowed.get()):
+        raise InputError(
+            f"no room for {wanted}: this Spark may have {counted(int(allowed.get()), 'core')} of the cluster "
+            "(spark.cores.max when it started); start it again with more, or take fewer"
+        )
+    workers = [(int(worker.cores()), int(worker.memory())) for worker in state.workers()]
+    places = sum(min(worker // cores, mebibytes // memory) for worker, mebibytes in workers)
+    if executors > places:
+        told = ", ".join(f"{counted(worker, 'core')} and {mebibytes} MiB" for worker, mebibytes in workers)
+        raise InputError(
+            f"no room for {wanted}: the cluster's workers have {told or 'nothing'}, enough for {places}; take fewer"
+        )
+
+
+def _state(context: "SparkContext") -> Any:
+    """What the master knows of its workers and applications."""
+    jvm: Any = context._jvm
+    environment = context._jsc.sc().env().rpcEnv()
+    request = jvm.java.lang.Class.forName(_REQUEST).getField("MODULE$").get(None)
+    answer = jvm.scala.reflect.ClassTag.apply(jvm.java.lang.Class.forName(_ANSWER))
+    address = jvm.org.apache.spark.rpc.RpcAddress.fromSparkURL(context.master)
+    try:
+        master = environment.setupEndpointRef(address, "Master")
+        return master.askSync(request, answer)
+    except Exception as error:  # py4j's, which only the layers below may name
+        raise RunError(
+            f"the cluster's master ({context.master}) does not answer; start it, or start Spark on another one"
+        ) from error

@@ -120,7 +120,11 @@ def ls(config: Config, url: str) -> dict[str, Any]:
         InputError: there is nothing.
     """
     store = store_for(url, config.storage)
-    entries = store.glob(url) if any(sign in url for sign in "*?[") else _at(config, url)
+    return listing(url, store.glob(url) if any(sign in url for sign in "*?[") else _at(config, url))
+
+
+def listing(url: str, entries: Sequence[Entry]) -> dict[str, Any]:
+    """What `ls` tells of files at a URL."""
     return {
         "url": url,
         "entries": [{"url": entry.url, "bytes": entry.size} for entry in entries],

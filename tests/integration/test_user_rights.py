@@ -20,6 +20,7 @@ from hepspark.storage import check_conditional_writes, join
 from hepspark.storage.s3 import S3Store
 from hepspark.storage.s3_client import client, forget_clients, split
 from hepspark.transfer import copy
+from tests.integration.middleman import Answer, Request, forward, serving
 from tests.integration.s3_servers import Server, User
 
 ROOT_FILES = Path(__file__).parents[1] / "data" / "root"
@@ -124,6 +125,24 @@ def test_a_store_by_its_own_functions(user: User) -> None:
         store.exists(join(user.neighbour, "x"))
 
 
+def test_a_missing_object_of_a_store_that_refuses_to_say_so(server: Server, user: User, mine: list[str]) -> None:
+    """As AWS does where not the whole bucket may be listed."""
+
+    def refuse(request: Request) -> Answer:
+        answer = forward(server.endpoint, request)
+        return Answer(403) if request.method == "HEAD" and answer.status == 404 else answer
+
+    with serving(refuse) as address:
+        store = S3Store(StorageConfig(endpoint=address))
+        missing = join(user.workspace, "events", "a")  # the beginning of another's name
+        assert not store.exists(missing)
+        assert store.exists(mine[0])
+        with pytest.raises(InputError, match="events/a: no such object"):
+            store.read(missing)
+        with pytest.raises(InputError, match="refuses"):
+            store.exists(join(user.neighbour, "nothing"))
+
+
 def test_a_file_of_several_parts_continues(user: User, tmp_path: Path) -> None:
     content = np.random.default_rng(1).bytes(12 << 20)
     (tmp_path / "large").write_bytes(content)
@@ -136,16 +155,16 @@ def test_a_file_of_several_parts_continues(user: User, tmp_path: Path) -> None:
 
 NOTEBOOK = """
 import json, sys
-from pathlib import Path
 from hepspark import notebook as hep
 
-files = hep.upload(sys.argv[1], "root")
 hep.session(conf={"spark.master": "local[1]", "spark.ui.port": 0})
-inputs = {name: [f"{files}/{name}-*.root"] for name in ("qcd", "ttbar", "wjets")}
+classes = ("qcd", "ttbar", "wjets")
+hep.ingest(input={name: [f"{sys.argv[1]}/{name}-*.root"] for name in classes}, output="dataset")
+found = hep.train(input="dataset", output=hep.workspace(), epochs=1, batch=24)
+files = hep.upload(sys.argv[1], "root")
 made = hep.workspace() + "/dataset"
-hep.ingest(input=inputs, output=made)
-found = hep.train(input=made, output=hep.workspace(), epochs=1, batch=24)
-report = hep.evaluate(model=found["model"], output=hep.workspace() + "/report")
+hep.ingest(input={name: [f"{files}/{name}-*.root"] for name in classes}, output=made)
+hep.evaluate(model=found["model"], output=hep.workspace() + "/report")
 hep.predict(model=found["model"], input=made, output=hep.workspace() + "/scores")
 assert hep.load_model(found["model"]).history
 assert hep.load_metrics(hep.workspace() + "/report/evaluation.json")

@@ -123,7 +123,7 @@ class S3Store:
         for prefix in (key, f"{key}/"):
             try:
                 found = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
-            except botocore.exceptions.ClientError:
+            except ERRORS:
                 continue
             return all(item["Key"] != key for item in found.get("Contents", []))  # it would be the first
         return False
@@ -220,9 +220,9 @@ class _ObjectReader(io.RawIOBase):
     """A seekable reader of one object; each read is one ranged request."""
 
     def __init__(self, url: str, config: StorageConfig) -> None:
-        bucket, key = split(url)
-        with told(url, config):
-            head = client(config).head_object(Bucket=bucket, Key=key)
+        head = S3Store(config).head(url)
+        if head is None:
+            raise InputError(f"{url}: no such object")
         self._url, self._config = url, config
         self._etag, self._size = head["ETag"], head["ContentLength"]
         self._position = 0

@@ -15,7 +15,10 @@ COMPONENTS = load_versions().components
 PLACES = Places(default_folder())
 PYTHON = ("/usr/bin/python3.11", "-B", "-W", "ignore", "-c")
 PROGRAMS = {
-    "hub": (*PYTHON, "import jupyterhub.app, kubespawner, oauthenticator.generic, hepspark_hub.configure; print('ok')"),
+    "hub": (
+        *PYTHON,
+        "import jupyterhub.app, hepspark_hub.spawner, oauthenticator.generic, hepspark_hub.configure; print('ok')",
+    ),
     "notebook": (
         *PYTHON,
         "import ipykernel.kernelapp, jupyterlab.labapp, jupyterhub.singleuser, jupyter_server_proxy, uproot\n"

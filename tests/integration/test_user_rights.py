@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import boto3.session
@@ -16,8 +17,10 @@ from hepspark_hub.workspace import session_policy
 from hepspark import notebook
 from hepspark.config import Config, DataConfig, StorageConfig
 from hepspark.errors import InputError
+from hepspark.notebook.places import event_logs
+from hepspark.session import make_event_log
 from hepspark.storage import check_conditional_writes, join
-from hepspark.storage.s3 import S3Store
+from hepspark.storage.s3 import S3Store, link
 from hepspark.storage.s3_client import client, forget_clients, split
 from hepspark.transfer import copy
 from tests.integration.middleman import Answer, Request, forward, serving
@@ -81,6 +84,7 @@ def test_a_workspace_a_folder_and_a_file_are_taken_home(user: User, mine: list[s
 @pytest.mark.usefixtures("mine")
 def test_public_data_is_listed_and_not_written(user: User) -> None:
     assert notebook.public() == (user.public,)
+    assert notebook.sample()  # there is none in the bucket, which is no error
     for url in (user.public, join(user.public, "sample"), join(user.public, "sample", "a")):
         assert listed(url) == [join(user.public, "sample", "a")]
     with pytest.raises(InputError, match="refuses"):
@@ -119,10 +123,15 @@ def test_a_store_by_its_own_functions(user: User) -> None:
         client(StorageConfig()).head_object(Bucket=bucket, Key=key)
     assert answered.value.response["Error"]["Code"] == "404"
     check_conditional_writes(join(user.workspace, "run"), StorageConfig())
+    address, _ = link(url, 1, StorageConfig())
+    with urllib.request.urlopen(address, timeout=20) as answer:
+        assert answer.read() == b"1"
     store.delete(url)
     assert not store.exists(url)
     with pytest.raises(InputError, match="refuses"):
         store.exists(join(user.neighbour, "x"))
+    make_event_log(event_logs(), StorageConfig())
+    assert store.exists(join(event_logs(), ".hepspark-event-logs"))
 
 
 def test_a_missing_object_of_a_store_that_refuses_to_say_so(server: Server, user: User, mine: list[str]) -> None:

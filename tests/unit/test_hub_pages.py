@@ -5,7 +5,7 @@ from hepspark_hub.places import TEMPLATES
 from jinja2 import ChoiceLoader, DictLoader, Environment, FileSystemLoader, StrictUndefined
 
 OWN = "{% block main %}JupyterHub's{% endblock %}"
-VARIABLES = {"idle_minutes": 90, "key_minutes": 60, "namespace": "physics-hub", "bucket": "workspaces"}
+VARIABLES = {"idle_minutes": 90, "key_minutes": 60, "hub_namespace": "physics-hub", "bucket": "workspaces"}
 
 
 def told(page, **changed):

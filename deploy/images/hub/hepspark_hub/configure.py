@@ -67,7 +67,7 @@ def _pages(config: Any, settings: Settings) -> None:
     config.JupyterHub.template_vars = {
         "idle_minutes": settings.servers.idle_minutes,
         "key_minutes": workspace.minutes if workspace.credentials == "sts" else 0,
-        "namespace": settings.namespace,
+        "hub_namespace": settings.namespace,
         "bucket": workspace.bucket,
     }
 

@@ -10,7 +10,6 @@ from tests.integration.deploy.hub.environment import programs as found_or_made
 from tests.integration.deploy.hub.facility import Facility
 from tests.integration.s3_servers import Servers
 from tests.integration.test_minio_provision import Chart
-from tests.unit.hub_settings import BASE
 
 BUCKET, PUBLIC, PRIVATE = "workspaces", "public-data", "private"
 PASSWORD = "password-of-a-user"
@@ -38,7 +37,6 @@ def local(programs: Programs, store: Chart, tmp_path_factory: pytest.TempPathFac
     settings = {
         "storage": {"endpoint": store.minio.endpoint},
         "workspace": {"bucket": BUCKET, "public": [PUBLIC]},
-        "servers": {**BASE["servers"], "idle_minutes": 600},
     }
     facility = Facility(tmp_path_factory.mktemp("hub"), programs)
     facility.configure(variables, settings)

@@ -165,27 +165,31 @@ def test_a_file_of_several_parts_continues(user: User, tmp_path: Path) -> None:
 NOTEBOOK = """
 import json, sys
 from hepspark import notebook as hep
+from hepspark.errors import InputError
 
 hep.session(conf={"spark.master": "local[1]", "spark.ui.port": 0})
-classes = ("qcd", "ttbar", "wjets")
-hep.ingest(input={name: [f"{sys.argv[1]}/{name}-*.root"] for name in classes}, output="dataset")
-found = hep.train(input="dataset", output=hep.workspace(), epochs=1, batch=24)
 files = hep.upload(sys.argv[1], "root")
 made = hep.workspace() + "/dataset"
-hep.ingest(input={name: [f"{files}/{name}-*.root"] for name in classes}, output=made)
+inputs = {name: [f"{files}/{name}-*.root"] for name in ("qcd", "ttbar", "wjets")}
+hep.ingest(input=inputs, output=made, particles=False)
+try:
+    hep.train(input=made, output=hep.workspace(), epochs=1, batch=240)
+except InputError as error:
+    assert "is in use by something else" in str(error)
+found = hep.train(input=made, output=hep.workspace() + "/run", epochs=1, batch=240)
 hep.evaluate(model=found["model"], output=hep.workspace() + "/report")
 hep.predict(model=found["model"], input=made, output=hep.workspace() + "/scores")
 assert hep.load_model(found["model"]).history
 assert hep.load_metrics(hep.workspace() + "/report/evaluation.json")
 print(json.dumps(hep.about()["credentials"]))
 """
-"""All steps; the run lies in the workspace itself."""
+"""All steps, in the workspace; the workspace itself is no place for a run where something is there already."""
 
 
 def test_all_steps_work_in_the_workspace(user: User, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", NOTEBOOK, ROOT_FILES],
-        capture_output=True, text=True, cwd=tmp_path, timeout=200, env=os.environ | {"HEPSPARK_DRIVER_MEMORY": "1g"},
+        capture_output=True, text=True, cwd=tmp_path, timeout=280, env=os.environ | {"HEPSPARK_DRIVER_MEMORY": "1g"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]).startswith("temporary")

@@ -49,9 +49,11 @@ def test_the_first_password_signs_in(hub, physicist):
     physicist.sign_in(hub.secret("firstPassword"))
 
 
-def test_a_flavor_without_room_says_so(physicist):
+def test_a_flavor_that_no_node_can_hold_says_so(physicist):
     physicist.page.goto(f"{physicist.hub}/hub/spawn")
-    assert "no node has that much free" in physicist.page.get_by_text("No room now").inner_text()
+    told = physicist.page.get_by_text("It cannot be started on this cluster").inner_text()
+    assert "no node is large enough for its server" in told
+    assert "is stopped" in physicist.page.locator("#idle").inner_text()
 
 
 def test_jupyterlab_starts(physicist):

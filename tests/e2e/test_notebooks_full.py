@@ -165,8 +165,8 @@ def test_twenty_users_at_once(hub):
     hub.stop(*USERS)
 
 
-def test_a_server_beyond_the_quota_is_refused_with_the_reason(hub):
-    with pytest.raises(TrialError, match="There is no room for Huge: your quota has too few memory left"):
+def test_a_server_that_no_node_can_hold_is_refused_with_the_reason(hub):
+    with pytest.raises(TrialError, match="Huge cannot be started on this cluster: no node is large enough for its"):
         hub.start("carol", flavor="huge")
 
 
@@ -199,7 +199,8 @@ def test_a_notebook_trains_on_while_hub_and_chart_change(hub, deploy, physicist,
     (tmp_path / "long.ipynb").write_text(nbformat.writes(notebook))
     physicist.sign_in(hub.secret("firstPassword"))
     physicist.page.goto(f"{physicist.hub}/hub/spawn")
-    assert "your quota has too few memory left" in physicist.page.get_by_text("No room now").inner_text()
+    told = physicist.page.get_by_text("It cannot be started on this cluster").inner_text()
+    assert "no node is large enough for its server" in told
     physicist.start("Small")
     physicist.upload(tmp_path / "long.ipynb")
 

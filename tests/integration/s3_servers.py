@@ -12,13 +12,20 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
+import boto3.session
 import pytest
+from hepspark_hub.keys import temporary
 
 from hepspark.config import Config, DataConfig, StorageConfig
-from hepspark.storage.s3_client import client, forget_clients
+from hepspark.storage.s3_client import client, forget_clients, split
 from tests.integration.built import built
 from tests.integration.middleman import free_port_url
+from tests.unit.hub_settings import settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 START_SECONDS = 60
 DEFAULT = "minio"
@@ -77,6 +84,19 @@ MAKES = {
 }
 on_every_make = pytest.mark.parametrize("server", ["minio", "versitygw"], indirect=True)
 """Runs a test against servers of all makes that the package is to work with."""
+
+
+class User(NamedTuple):
+    """Somebody with a workspace, and the right to no more."""
+
+    workspace: str
+    """Its URL."""
+    neighbour: str
+    """URL of somebody else's, whose name begins with this one's."""
+    public: str
+    """URL of the bucket that everybody may read."""
+    operator: "S3Client"
+    """Of somebody who may do all."""
 
 
 class Servers:
@@ -194,6 +214,34 @@ def bucket(s3: StorageConfig) -> str:
     name = f"test-{uuid.uuid4().hex}"
     client(s3).create_bucket(Bucket=name)
     return f"s3a://{name}"
+
+
+@pytest.fixture
+def user(server: Server, s3: StorageConfig, bucket: str, aws_environment: pytest.MonkeyPatch) -> "User":
+    """A server of the facility's user ada: with the keys that the hub gives, and no others."""
+    public = f"public-{uuid.uuid4().hex}"
+    client(s3).create_bucket(Bucket=public)
+    workspace = {"bucket": split(bucket)[0], "public": [public], "minutes": 15}
+    keys = temporary(settings(storage={"endpoint": server.endpoint}, workspace=workspace))("ada")
+    variables = {
+        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": keys["SessionToken"],
+        "AWS_ENDPOINT_URL": server.endpoint,
+        "AWS_REGION": "us-east-1",
+        "POD_NAMESPACE": "hub-ada",
+        "HEPSPARK_IMAGE": "spark:1",
+        "HEPSPARK_EXECUTORS": "0",
+        "HEPSPARK_WORKSPACE": f"{bucket}/ada",
+        "HEPSPARK_PUBLIC": public,
+    }
+    operator = boto3.session.Session(server.user, server.password).client(
+        "s3", endpoint_url=server.endpoint, region_name="us-east-1"
+    )
+    for name, value in variables.items():
+        aws_environment.setenv(name, value)
+    forget_clients()
+    return User(f"{bucket}/ada", f"{bucket}/adam", f"s3a://{public}", operator)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
-"""The program of the spark chart's `helm test`, against Spark's own history server and against what is none."""
+"""The program of the spark chart's probes and `helm test`, against Spark's own history server and what is none."""
 
+import os
 import subprocess
 import sys
 import time
@@ -17,8 +18,9 @@ PROGRAM = Path(__file__).parents[2] / "helm" / "spark" / "files" / "ask_history.
 START_SECONDS = 60
 
 
-def ask(url: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, PROGRAM, url], capture_output=True, text=True, check=False, timeout=60)
+def ask(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, PROGRAM, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.fixture
@@ -31,8 +33,11 @@ def history_server(tmp_path: Path) -> Iterator[str]:
         f"spark.history.fs.logDirectory {logs.as_uri()}\nspark.history.ui.port {url.rpartition(':')[2]}\n"
     )
     program = [Path(pyspark.__path__[0]) / "bin" / "spark-class", "org.apache.spark.deploy.history.HistoryServer"]
+    program += ["--properties-file", settings]
+    # As in its pod.
+    variables = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1"}
     with said.open("wb") as output:
-        process = subprocess.Popen([*program, "--properties-file", settings], stdout=output, stderr=output)
+        process = subprocess.Popen(program, env=variables, stdout=output, stderr=output)
     try:
         end = time.monotonic() + START_SECONDS
         while True:
@@ -50,10 +55,22 @@ def history_server(tmp_path: Path) -> Iterator[str]:
         process.wait(20)
 
 
-def test_a_history_server_is_recognised(history_server: str) -> None:
+def test_a_history_server_answers_its_own_pod_alone(history_server: str) -> None:
     ended = ask(history_server)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout == f"history server of Spark {pyspark.__version__} shows 0 runs\n"
+    assert ended.stdout == f"history server of Spark {pyspark.__version__}\n"
+    # Every address of 127/8 is this machine's, as that of a pod is the pod's.
+    other = history_server.replace("127.0.0.1", "127.0.0.2")
+    ended = ask("--closed", other)
+    assert (ended.returncode, ended.stdout) == (0, f"{other} answers nobody but its own pod\n")
+    ended = ask("--closed", history_server)
+    assert (ended.returncode, ended.stdout) == (1, f"{history_server} is open to every pod of the cluster\n")
+
+
+def test_a_name_that_nobody_has_is_not_taken_for_a_closed_server() -> None:
+    ended = ask("--closed", "http://spark-history.invalid:18080")
+    assert ended.returncode == 1
+    assert "does not answer as a history server does" in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hepspark.cluster.executors import problems, remedy
+from hepspark.cluster.executors import _too_few, problems, remedy
 
 
 def pod(phase="Pending", **status):
@@ -31,11 +31,31 @@ UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedul
         (pod("Failed", reason="Evicted", message="disk pressure"), "Evicted: disk pressure", True, "describe"),
     ],
 )  # fmt: skip
-def test_a_pod_that_does_not_run(status, told, at_once, advice):
+def test_a_pod_that_does_not_run(status, told, at_once, advice, monkeypatch):
+    monkeypatch.setenv("HEPSPARK_RUN", "demo")
     (found,) = problems([status])
     assert told in str(found)
     assert found.at_once == at_once
     assert advice in remedy(found)
+
+
+@pytest.mark.parametrize(
+    ("has_kubectl", "run", "told"),
+    [
+        (False, "", "ask the operator about pod exec-1"),
+        (True, "", "see kubectl describe pod exec-1"),
+        (False, "demo", "see kubectl describe pod exec-1"),
+    ],
+    ids=["in a notebook", "where kubectl is", "in a run's log"],
+)
+def test_kubectl_is_recommended_to_those_who_have_it(has_kubectl, run, told, monkeypatch, tmp_path):
+    if has_kubectl:
+        (tmp_path / "kubectl").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HEPSPARK_RUN", run)
+    (found,) = problems([pod("Failed")])
+    assert remedy(found) == told
+    assert ("kubectl" in _too_few(0, 1, "")) == ("kubectl" in told)
 
 
 def test_pods_that_run_or_have_run_are_no_problem():

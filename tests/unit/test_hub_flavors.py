@@ -35,11 +35,12 @@ def test_what_is_free_is_told_and_what_does_not_fit():
     assert (small["default"], large["default"]) == (True, False)
 
 
-def test_a_server_must_fit_on_one_node():
-    def nodes(*memory):
-        return [capacity.Room(f"w{n}", {"cpu": Decimal(8), "memory": quantity(m), "pods": Decimal(9)})
-                for n, m in enumerate(memory)]  # fmt: skip
+def nodes(*memory, cores=8):
+    return [capacity.Room(f"w{n}", {"cpu": Decimal(cores), "memory": quantity(m), "pods": Decimal(9)})
+            for n, m in enumerate(memory)]  # fmt: skip
 
+
+def test_a_server_must_fit_on_one_node():
     large = settings(flavors=[LARGE]).flavors[0]
     assert room([], nodes("15Gi", "15Gi")).lacks(large) == "no node has that much free"
     assert room([], nodes("15Gi", "16Gi")).lacks(large) == ""
@@ -61,3 +62,28 @@ def test_the_narrowest_quota_counts_and_none_bounds_nothing():
 def test_flavors_are_told_apart():
     with pytest.raises(ValueError, match="small is there twice"):
         settings(flavors=[SMALL, SMALL])
+
+
+@pytest.mark.parametrize(
+    ("whole", "told"),
+    [
+        (nodes("15Gi", "15Gi"), "no node is large enough for its server"),
+        (nodes("16Gi", cores=3), "no node is large enough for its server"),
+        (nodes("16Gi"), "no node is large enough for one of its executors"),  # which has 1.4 heaps
+        (nodes("16Gi", "17Gi"), ""),
+        (None, ""),
+    ],
+)
+def test_what_no_node_can_ever_hold_is_told_and_not_proposed(whole, told):
+    wide = {**LARGE, "groups": [], "executors": {"instances": 1, "cores": 2, "memory": "12g"}}
+    both = settings(flavors=[wide, SMALL]).flavors
+    free = room([], nodes("1Gi"), whole)
+    assert free.never_holds(both[0]) == told
+    large, small = profiles(both, room([], whole, whole))
+    assert ("It cannot be started on this cluster: no node" in large["description"]) == bool(told)
+    assert (large["default"], small["default"]) == (not told, bool(told))
+
+
+def test_executors_that_a_flavor_does_not_have_need_no_node():
+    alone = settings(flavors=[{**SMALL, "executors": {"instances": 0, "cores": 64, "memory": "900g"}}]).flavors[0]
+    assert room([], nodes("2Gi"), nodes("2Gi")).never_holds(alone) == ""

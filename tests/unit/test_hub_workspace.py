@@ -10,11 +10,12 @@ WORKSPACE = Workspace(bucket="workspaces", public=("data", "public"))
 
 
 def test_a_user_has_a_folder_and_the_public_buckets():
-    first, second, third = json.loads(session_policy(WORKSPACE, "ada"))["Statement"]
-    assert first["Resource"] == ["arn:aws:s3:::workspaces/ada/*"]
-    assert second["Condition"] == {"StringLike": {"s3:prefix": ["ada/*"]}}
-    assert not {action for action in third["Action"] if "Put" in action or "Delete" in action}
-    assert third["Resource"] == [f"arn:aws:s3:::{b}{p}" for b in ("data", "public") for p in ("", "/*")]
+    content, name, listing, public = json.loads(session_policy(WORKSPACE, "ada"))["Statement"]
+    assert content["Resource"] == ["arn:aws:s3:::workspaces/ada/*"]
+    assert (name["Action"], name["Resource"]) == (["s3:GetObject"], ["arn:aws:s3:::workspaces/ada"])
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["ada/*"]}}
+    assert not {action for action in public["Action"] if "Put" in action or "Delete" in action}
+    assert public["Resource"] == [f"arn:aws:s3:::{b}{p}" for b in ("data", "public") for p in ("", "/*")]
 
 
 @pytest.mark.parametrize("name", ["*", "a?", "a/b", "..", ".", "ä", "x-61", "${aws:username}", " "])

@@ -7,7 +7,7 @@ import pytest
 from deploy.errors import DeployError, InputError
 from deploy.images import prune
 from deploy.images.prune import FileRule, JarRule, Rules
-from deploy.mirror.versions import REPOSITORY
+from deploy.mirror.versions import REPOSITORY, load_versions
 
 
 @pytest.fixture
@@ -74,3 +74,16 @@ def test_the_committed_rules_can_be_read():
     rules = prune.load(REPOSITORY / "deploy/images/spark/prune.yaml")
     assert rules.files
     assert rules.jars
+
+
+def test_kernels_and_terminals_have_what_physicists_expect():
+    components = load_versions().components
+    files = components["notebook"].build.images["notebook"].files
+    for name in ("python", "pip", "hepspark"):
+        program = (REPOSITORY / files[f"usr/local/bin/{name}"]).read_text()
+        assert program.startswith("#!/bin/sh\n")
+        assert program.splitlines()[-1].startswith("exec /usr/bin/python3.11")
+    assert "git" in components["notebook-base"].build.images["notebook-base"].debian.packages
+    locked = {line.partition("==")[0] for line in (REPOSITORY / "requirements/notebook.txt").read_text().splitlines()}
+    assert {"scikit-learn", "scipy", "tqdm", "xgboost-cpu", "pip"} <= locked
+    assert not {name for name in locked if name.startswith("nvidia")}  # of CUDA

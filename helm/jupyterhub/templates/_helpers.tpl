@@ -68,6 +68,18 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
+{{/* Tolerations that pods of users may have, as lists of key, operator, value and effect: Kubernetes' own, and the site's. */}}
+{{- define "jupyterhub.tolerated" -}}
+{{- $tolerated := list }}
+{{- range list "not-ready" "unreachable" }}
+{{- $tolerated = append $tolerated (list (printf "node.kubernetes.io/%s" .) "Exists" "" "NoExecute") }}
+{{- end }}
+{{- range .Values.servers.tolerations }}
+{{- $tolerated = append $tolerated (list (.key | default "") (.operator | default "Equal") (.value | default "") (.effect | default "")) }}
+{{- end }}
+{{- toJson $tolerated }}
+{{- end }}
+
 {{/* What the hub reads when it starts; see deploy/images/hub/hepspark_hub/settings.py. */}}
 {{- define "jupyterhub.settings" -}}
 {{- $flavors := list }}

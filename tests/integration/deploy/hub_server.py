@@ -2,7 +2,8 @@
 
     python hub_server.py SETTINGS USER...
 
-KUBECONFIG says who the hub is. Ends when the servers have run, were stopped, and their users have been removed.
+KUBECONFIG says who the hub is. Ends when the servers have run and were stopped, and the first user has been
+deleted.
 """
 
 import asyncio
@@ -13,9 +14,9 @@ from typing import Any
 
 from hepspark_hub import servers
 from hepspark_hub.settings import Settings, load
+from hepspark_hub.spawner import NotebookSpawner
 from hepspark_hub.spawning import Spawning
 from jupyterhub.objects import Server
-from kubespawner import KubeSpawner
 from traitlets.config import Config
 
 HUB = SimpleNamespace(public_host="", base_url="/hub/", url="http://hub:8081", api_url="http://hub:8081/hub/api")
@@ -27,11 +28,13 @@ def user(name: str) -> Any:
     return SimpleNamespace(name=name, escaped_name=name, id=1, url=url, groups=[], server=Server(base_url=url))
 
 
-async def run(settings: Settings, name: str) -> None:
-    """From the form to the removal of the user."""
+async def run(settings: Settings, name: str, *, deleted: bool) -> None:
+    """From the form to the end of the server, or of the user."""
     hooks = Spawning(settings, "certificate")
     options = Config({"KubeSpawner": servers.spawner(settings) | {"profile_list": hooks.choices}})
-    spawner = KubeSpawner(_mock=True, config=options, user=user(name), hub=HUB)
+    options.KubeSpawner.post_stop_hook = hooks.clear
+    options.NotebookSpawner.delete_hook = hooks.revoke
+    spawner = NotebookSpawner(_mock=True, config=options, user=user(name), hub=HUB)
     spawner.api_token, spawner.oauth_client_id = "token", "server"
     choices = await hooks.choices(spawner)
     spawner.user_options = {"profile": choices[0]["slug"]}
@@ -39,12 +42,14 @@ async def run(settings: Settings, name: str) -> None:
     await hooks.prepare(spawner)  # as before every later server
     await spawner.start()
     await spawner.stop()
-    await spawner.delete_forever()
+    await spawner.run_post_stop_hook()
+    if deleted:
+        await spawner.delete_forever()
 
 
 async def main(settings: Settings, names: list[str]) -> None:
     """Run the program."""
-    await asyncio.gather(*(run(settings, name) for name in names))
+    await asyncio.gather(*(run(settings, name, deleted=name == names[0]) for name in names))
 
 
 if __name__ == "__main__":

@@ -52,6 +52,24 @@ def test_a_quota_for_other_pods_does_not_bind_executors(namespace):
     capacity.check(namespace.driver, config(2), "demo", "driver-1")
 
 
+def test_what_an_earlier_spark_of_the_pod_left_is_removed_and_no_more(namespace):
+    owners = {name: namespace.pod(name)["metadata"]["uid"] for name in ("jupyter-ada", "driver-2")}
+    role = {"spark-role": "executor"}
+    for name, owner in (("mine", "jupyter-ada"), ("theirs", "driver-2"), ("nobodys", None)):
+        meta = {"name": name, "labels": role}
+        if owner:
+            reference = {"apiVersion": "v1", "kind": "Pod", "name": owner, "uid": owners[owner]}
+            meta["ownerReferences"] = [reference]
+        container = {"name": "executor", "image": "hepspark/spark:1"}
+        namespace.create("pods", {"metadata": meta, "spec": {"containers": [container]}})
+        namespace.create("configmaps", {"metadata": meta})
+    namespace.set_status("pods", "mine", {"phase": "Failed"})
+    executors.clear(namespace.driver, "jupyter-ada")
+    for kind in ("pods", "configmaps"):
+        assert {one["metadata"]["name"] for one in namespace.admin.objects(kind, "spark-role")} == {"theirs", "nobodys"}
+    executors.clear(namespace.driver, "jupyter-ada")
+
+
 def test_nodes_are_looked_at_where_that_is_granted(namespace):
     assert capacity.rooms(namespace.driver, {}, "demo", "driver-1") is None
     name = f"node-{namespace.name}"

@@ -45,6 +45,11 @@ def ask(server, token, method, path, body=None, content="application/json"):
             return error.code, json.loads(error.read())
 
 
+def patch(server, token, path, change):
+    """The same, to a change of an object."""
+    return ask(server, token, "PATCH", path, change, "application/merge-patch+json")
+
+
 def until(found, *condition):
     """What `found` gives, as soon as there is something."""
     end = time.monotonic() + SECONDS
@@ -68,21 +73,29 @@ def namespace(name, **labels):
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
-def sign_in(server, namespace, account):
-    """Get a token of a service account, and the name by which the server's tokens have it."""
+LEFT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "mine-"}, "data": {"a": "b"}}
+
+
+def sign_in(server, namespace, account, pod=None):
+    """Get a token of a service account, or of one of its pods, and the name by which the server's tokens have it."""
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    if pod:
+        body["spec"]["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": pod["metadata"]["name"]}
     status, answer = ask(server, "admin", "POST", path, body)
     assert status == 201, answer
-    server.tokens[f"{namespace}.{account}"] = answer["status"]["token"]
-    return f"{namespace}.{account}"
+    name = f"{namespace}.{account}" + (".pod" if pod else "")
+    server.tokens[name] = answer["status"]["token"]
+    return name
 
 
 @pytest.fixture(scope="module")
 def chart(render):
     """What the chart makes, for a hub that uses all that it has rights for."""
-    quota = ("--set-json", 'servers.quota={"services": "5"}')
-    return objects_of(render(CHART / "ci/default-values.yaml", *quota, namespace=HUB_NAMESPACE))
+    servers = {"quota": {"services": "5"}, "nodeSelector": {"pool": "users"}}
+    servers["tolerations"] = [{"key": "notebooks", "operator": "Exists", "effect": "NoSchedule"}]
+    given = ("--set-json", f"servers={json.dumps(servers)}")
+    return objects_of(render(CHART / "ci/default-values.yaml", *given, namespace=HUB_NAMESPACE))
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +127,8 @@ def packages(tmp_path_factory):
 def node(apiserver):
     """Room for servers."""
     path = "/api/v1/nodes/hub-host"
-    create(apiserver, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "hub-host"}})
+    meta = {"name": "hub-host", "labels": {"pool": "users"}}
+    create(apiserver, {"apiVersion": "v1", "kind": "Node", "metadata": meta})
     _, made = ask(apiserver, "admin", "GET", path)
     # The API server marks new nodes as not ready, as no kubelet reported.
     _, made = ask(apiserver, "admin", "PUT", path, {**made, "spec": {}})
@@ -150,6 +164,12 @@ def servers(apiserver, hub, chart, packages, node, tmp_path_factory):  # noqa: A
 
         try:
             made = until(pods)
+            for pod in made:  # as a kernel does, with an executor's name or any other
+                home = pod["metadata"]["namespace"]
+                account = sign_in(apiserver, home, "spark-driver", pod)
+                for kind, left in (("pods", executor()), ("configmaps", LEFT)):
+                    status, answer = ask(apiserver, account, "POST", f"/api/v1/namespaces/{home}/{kind}", left)
+                    assert status == 201, answer
             for pod in made:  # as a kubelet would
                 path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}/status"
                 container = {"name": "notebook", "ready": True, "restartCount": 0, "image": "i", "imageID": "i"}
@@ -184,20 +204,27 @@ def test_the_hub_brings_about_what_a_user_needs(apiserver, homes):
                 (f"/api/v1/namespaces/{name}", "serviceaccounts"),
                 (f"/api/v1/namespaces/{name}", "configmaps"),
                 (f"/api/v1/namespaces/{name}", "resourcequotas"),
+                (f"/api/v1/namespaces/{name}", "limitranges"),
                 (f"{RBAC}/namespaces/{name}", "rolebindings"),
                 (f"/apis/networking.k8s.io/v1/namespaces/{name}", "networkpolicies"),
             )
         }
         assert found == {
-            "serviceaccounts": {"spark-driver", "spark-executor"},
+            "serviceaccounts": {"spark-driver", "spark-executor"} if name == BOBS else set(),  # Ada has been deleted
             "configmaps": {"storage-ca"},
             "resourcequotas": {"user", "system"},
+            "limitranges": {"pods"},
             "rolebindings": {"jupyterhub-hub", "spark-driver"},
             "networkpolicies": {"server", "executor"},
         }
-    (volume,) = ask(apiserver, "admin", "GET", f"/api/v1/namespaces/{BOBS}/persistentvolumeclaims")[1]["items"]
-    assert "deletionTimestamp" not in volume["metadata"]  # it outlives the user
-    assert ask(apiserver, "admin", "GET", f"/api/v1/namespaces/{BOBS}/pods")[1]["items"] == []
+        path = f"/api/v1/namespaces/{name}"
+        (volume,) = ask(apiserver, "admin", "GET", f"{path}/persistentvolumeclaims")[1]["items"]
+        assert "deletionTimestamp" not in volume["metadata"]  # it outlives the user
+
+
+def test_what_a_server_made_ends_with_it_whatever_made_it(apiserver, homes):
+    for name in homes:
+        assert ask(apiserver, "admin", "GET", f"/api/v1/namespaces/{name}/pods")[1]["items"] == []
 
 
 def granted(chart, role):
@@ -273,7 +300,7 @@ def test_the_hub_is_held_to_namespaces_of_its_users(apiserver, hub, path, body, 
     if path.endswith("s") and path != f"/api/v1/namespaces/{HUB_NAMESPACE}":
         status, answer = ask(apiserver, hub, "POST", path, body)
     else:
-        status, answer = ask(apiserver, hub, "PATCH", path, body, "application/merge-patch+json")
+        status, answer = patch(apiserver, hub, path, body)
     assert status in (403, 422)
     assert told in answer["message"]
 
@@ -366,6 +393,177 @@ def test_a_driver_displaces_nobody(apiserver, driver):
         assert "exceeded quota: system" in answer["message"]
 
 
+@pytest.fixture(scope="module")
+def bare(apiserver, homes):  # noqa: ARG001 (the rules are in force when a hub has worked)
+    """A namespace as of a user, in which nothing gives pods limits; when the rules for pods are in force."""
+    name = "physics-bare"
+    create(apiserver, namespace(name, **OURS))
+    for account in ("default", "spark-driver", "spark-executor"):
+        meta = {"name": account, "namespace": name}
+        create(apiserver, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
+    path, unlimited = f"/api/v1/namespaces/{name}/pods?dryRun=All", executor()
+    until(lambda: ask(apiserver, "admin", "POST", path, unlimited)[0] == 422)
+    return name
+
+
+CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+EVERYWHERE = {"nodeSelectorTerms": [{"matchExpressions": [{"key": CONTROL_PLANE, "operator": "Exists"}]}]}
+NEAR = {"labelSelector": {}, "namespaceSelector": {}, "topologyKey": "kubernetes.io/hostname"}
+SPREAD = {"maxSkew": 1, "topologyKey": CONTROL_PLANE, "whenUnsatisfiable": "DoNotSchedule"}
+REFUSED = {
+    "a node": ({"nodeName": "hub-host"}, "nodeName: "),
+    "the host's name": ({"nodeSelector": {"kubernetes.io/hostname": "hub-host"}}, "nodeSelector: "),
+    "a label without a value": ({"nodeSelector": {CONTROL_PLANE: ""}}, "nodeSelector: "),
+    "a label of the site with another value": ({"nodeSelector": {"pool": "operators"}}, "nodeSelector: "),
+    "a node by affinity": (
+        {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": EVERYWHERE}}},
+        "affinity, ",
+    ),
+    "others' nodes": (
+        {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [NEAR]}}},
+        "affinity, ",
+    ),
+    "nodes to spread over": ({"topologySpreadConstraints": [SPREAD]}, "affinity, "),
+    "all taints": ({"tolerations": [{"operator": "Exists"}]}, "tolerations: "),
+    "the control plane's taint": (
+        {"tolerations": [{"key": CONTROL_PLANE, "operator": "Exists", "effect": "NoSchedule"}]},
+        "tolerations: ",
+    ),
+    "a closed node": ({"tolerations": [{"key": "node.kubernetes.io/unschedulable"}]}, "tolerations: "),
+    "a taint of the site with another effect": (
+        {"tolerations": [{"key": "notebooks", "operator": "Exists", "effect": "NoExecute"}]},
+        "tolerations: ",
+    ),
+    "no account": ({"serviceAccountName": ""}, "serviceAccountName: "),
+    "the driver's account": ({"serviceAccountName": "spark-driver"}, "serviceAccountName: "),
+}
+
+
+def asking(wanted):
+    made = executor()
+    made["spec"] |= wanted
+    return made
+
+
+@pytest.fixture(scope="module")
+def default_account(apiserver, homes):  # noqa: ARG001 (makes the namespace)
+    """What a controller would make in Bob's namespace."""
+    meta = {"name": "default", "namespace": BOBS}
+    create(apiserver, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
+
+
+@pytest.mark.parametrize("what", REFUSED)
+@pytest.mark.usefixtures("bare", "default_account")
+def test_a_drivers_pods_choose_neither_nodes_nor_accounts(apiserver, driver, what):
+    wanted, told = REFUSED[what]
+    status, answer = ask(apiserver, driver, "POST", f"/api/v1/namespaces/{BOBS}/pods?dryRun=All", asking(wanted))
+    assert status == 422, answer
+    assert f"denied request: {told}" in answer["message"]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"nodeSelector": {"pool": "users"}},
+        {"tolerations": [{"key": "notebooks", "operator": "Exists", "effect": "NoSchedule"}]},
+        {"tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}]},
+    ],
+)
+@pytest.mark.usefixtures("bare")
+def test_what_the_site_allows_is_allowed(apiserver, driver, wanted):
+    status, answer = ask(apiserver, driver, "POST", f"/api/v1/namespaces/{BOBS}/pods?dryRun=All", asking(wanted))
+    assert status == 201, answer
+
+
+@pytest.mark.parametrize("resource", ["cpu", "memory"])
+@pytest.mark.parametrize("kind", ["containers", "initContainers"])
+def test_each_container_of_a_users_pod_has_limits(apiserver, bare, kind, resource):
+    made, limits = executor(), {"cpu": "1", "memory": "1Gi"}
+    made["spec"]["containers"][0]["resources"] = {"limits": limits}
+    first = {**made["spec"]["containers"][0], "name": "first", "resources": {"limits": limits}}
+    made["spec"]["initContainers"] = [first]
+    path = f"/api/v1/namespaces/{bare}/pods?dryRun=All"
+    status, answer = ask(apiserver, "admin", "POST", path, made)
+    assert status == 201, answer
+    made["spec"][kind][0]["resources"] = {"limits": {name: limits[name] for name in limits if name != resource}}
+    status, answer = ask(apiserver, "admin", "POST", path, made)
+    assert status == 422
+    assert "denied request: resources.limits: " in answer["message"]
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_pod_that_is_there_gets_no_more_by_a_change(apiserver, driver):
+    path = f"/api/v1/namespaces/{BOBS}/pods"
+    made = asking({"schedulingGates": [{"name": "example.org/wait"}]})
+    made["metadata"] = {"name": "waiting"}
+    status, answer = ask(apiserver, driver, "POST", path, made)
+    assert status == 201, answer
+    path += "/waiting"
+    more = [*answer["spec"]["tolerations"], {"operator": "Exists"}]
+    for wanted, told in (
+        ({"tolerations": more}, "tolerations: "),
+        ({"nodeSelector": {CONTROL_PLANE: ""}}, "nodeSelector: "),
+        ({"affinity": REFUSED["a node by affinity"][0]["affinity"]}, "affinity, "),
+    ):
+        status, answer = patch(apiserver, driver, path, {"spec": wanted})
+        assert status == 422, wanted
+        assert f"denied request: {told}" in answer["message"]
+    labels = {"metadata": {"labels": {"spark-exec-inactive": "true"}}}
+    assert patch(apiserver, driver, path, labels)[0] == 200
+    # The scheduler and the control plane still do their work on it.
+    gates = {"spec": {"schedulingGates": None}}
+    assert patch(apiserver, driver, path, gates)[0] == 200
+    target = {"apiVersion": "v1", "kind": "Node", "name": "hub-host"}
+    bound = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "waiting"}, "target": target}
+    assert ask(apiserver, "admin", "POST", f"{path}/binding", bound)[0] == 201
+    assert patch(apiserver, driver, path, labels)[0] == 200
+    assert ask(apiserver, driver, "DELETE", f"{path}?gracePeriodSeconds=0")[0] == 200
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_pod_of_before_the_rules_can_be_changed_and_removed(apiserver):
+    old = "physics-old"
+    create(apiserver, namespace(old))
+    for account in ("spark-executor", "default"):
+        meta = {"name": account, "namespace": old}
+        create(apiserver, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
+    path, made = f"/api/v1/namespaces/{old}/pods", asking({"tolerations": [{"operator": "Exists"}]})
+    made["metadata"] = {"name": "old", "finalizers": ["example.org/wait"]}
+    assert ask(apiserver, "admin", "POST", path, made)[0] == 201
+    assert patch(apiserver, "admin", f"/api/v1/namespaces/{old}", {"metadata": {"labels": OURS}})[0] == 200
+    until(lambda: ask(apiserver, "admin", "POST", f"{path}?dryRun=All", executor())[0] == 422)
+    assert patch(apiserver, "admin", f"{path}/old", {"metadata": {"finalizers": None}})[0] == 200
+
+
+def limited(**resources):
+    made = executor()
+    made["spec"]["containers"][0]["resources"] = resources
+    return made
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_drivers_pods_have_the_limits_of_the_largest_flavor(apiserver, driver):
+    path = f"/api/v1/namespaces/{BOBS}/pods?dryRun=All"
+    status, answer = ask(apiserver, driver, "POST", path, executor())
+    assert status == 201, answer
+    usual = {"cpu": "1", "memory": "1Gi"}
+    assert answer["spec"]["containers"][0]["resources"] == {"limits": usual, "requests": usual}
+    largest = {"cpu": "4", "memory": "8Gi"}
+    assert ask(apiserver, driver, "POST", path, limited(limits=largest))[0] == 201
+    for limits, requests, told in (
+        ({"cpu": "4100m", "memory": "8Gi"}, {}, "maximum cpu usage per Pod is 4"),
+        ({"cpu": "4", "memory": "8193Mi"}, {}, "maximum memory usage per Pod is 8Gi"),
+        (largest, {"cpu": "4", "memory": "4Gi"}, "memory max limit to request ratio per Container is 1"),
+        (largest, {"cpu": "500m", "memory": "8Gi"}, "cpu max limit to request ratio per Container is 4"),
+    ):
+        status, answer = ask(apiserver, driver, "POST", path, limited(limits=limits, requests=requests))
+        assert status == 403
+        assert told in answer["message"]
+    two = limited(limits=largest)
+    two["spec"]["containers"].append({**two["spec"]["containers"][0], "name": "second"})
+    assert "maximum cpu usage per Pod is 4" in ask(apiserver, driver, "POST", path, two)[1]["message"]
+
+
 KINDS = (
     "pods",
     "configmaps",
@@ -423,3 +621,10 @@ def test_an_executor_has_no_rights_at_all(apiserver):
     account = sign_in(apiserver, BOBS, "spark-executor")
     for kind in KINDS:
         assert ask(apiserver, account, "GET", f"/api/v1/namespaces/{BOBS}/{kind}")[0] == 403
+
+
+def test_the_token_of_a_server_ends_with_it(apiserver, homes):
+    """Whoever copied it out of the pod cannot use it afterwards; the API server may remember it for seconds."""
+    for name in homes:
+        path = f"/api/v1/namespaces/{name}/pods"
+        assert until(lambda: ask(apiserver, f"{name}.spark-driver.pod", "GET", path)[0] == 401)  # noqa: B023

@@ -15,10 +15,14 @@ COMPONENTS = load_versions().components
 PLACES = Places(default_folder())
 PYTHON = ("/usr/bin/python3.11", "-B", "-W", "ignore", "-c")
 PROGRAMS = {
-    "hub": (*PYTHON, "import jupyterhub.app, kubespawner, oauthenticator.generic, hepspark_hub.configure; print('ok')"),
+    "hub": (
+        *PYTHON,
+        "import jupyterhub.app, hepspark_hub.spawner, oauthenticator.generic, hepspark_hub.configure; print('ok')",
+    ),
     "notebook": (
         *PYTHON,
         "import ipykernel.kernelapp, jupyterlab.labapp, jupyterhub.singleuser, jupyter_server_proxy, uproot\n"
+        "import sklearn.ensemble, scipy.stats, scipy.optimize, xgboost, tqdm.auto\n"
         "import hepspark.notebook.extension, hepspark.notebook.server, hepspark.notebook.pictures; print('ok')",
     ),
     "proxy": (
@@ -27,6 +31,7 @@ PROGRAMS = {
         "require('/usr/local/lib/proxy/node_modules/configurable-http-proxy'); console.log('ok')",
     ),
 }
+TERMINAL = "python --version && pip --version && git --version && hepspark --help"
 MEGABYTES = {"hub": 400, "notebook": 1000, "proxy": 300}
 
 
@@ -63,3 +68,18 @@ def test_it_is_small_and_nobody_special(image):
     size = sum(path.lstat().st_size for path in root.rglob("*") if path.is_file() and not path.is_symlink())
     assert size / 1e6 <= MEGABYTES[name]
     assert config["User"].split(":")[0] not in ("", "0", "root")
+
+
+def test_a_terminal_of_a_server_finds_its_programs(image):
+    name, config, root = image
+    if name != "notebook":
+        pytest.skip("it has no terminals")
+    done = subprocess.run(
+        ["/usr/sbin/chroot", "--userspec", config["User"], root, "/bin/sh", "-c", TERMINAL],
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", **dict(variable.split("=", 1) for variable in config["Env"])},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.splitlines()
+    assert [line.split()[0] for line in told[:3]] == ["Python", "pip", "git"]
+    assert "Usage: hepspark" in done.stdout

@@ -13,6 +13,9 @@ from hepspark.wording import counted, mebibytes
 RUN_LABEL = "hepspark/run"
 """Label of every Job and pod of a run; its value is the run's name."""
 
+RUN_VARIABLE = "HEPSPARK_RUN"
+"""Variable of a run's driver; its value is the run's name."""
+
 EXECUTOR_CONTAINER = "executor"
 """Name of the container in an executor's pod, and in its template."""
 
@@ -47,7 +50,7 @@ def driver_pod(environment: Mapping[str, str] = os.environ) -> DriverPod:
         environment["POD_NAME"],
         environment["POD_NAMESPACE"],
         environment["POD_IP"],
-        environment.get("HEPSPARK_RUN") or None,
+        environment.get(RUN_VARIABLE) or None,
     )
 
 
@@ -72,7 +75,11 @@ class ExecutorMemory:
 
 def executor_memory(config: SparkConfig) -> ExecutorMemory:
     """Memory of one executor's pod."""
-    text = config.executor.memory
+    return memory_of(config.executor.memory)
+
+
+def memory_of(text: str) -> ExecutorMemory:
+    """Memory of the pod of an executor with a heap, written as "2g" or "512m"."""
     heap = int(text[:-1]) * _UNITS[text[-1]]
     return ExecutorMemory(heap, max(-(-2 * heap // 5), 512))
 

@@ -77,6 +77,7 @@ def spark_session(config: Config, supervision: Supervision, *, bigdl: bool = Fal
         return
     spark, pod = config.spark, driver_pod()
     cluster = connect(spark.kubernetes.namespace or pod.namespace)
+    executors.clear(cluster, pod.name)
     capacity.check(cluster, spark, pod.run, pod.name)
     if spark.event_log:
         make_event_log(spark.event_log, config.storage)

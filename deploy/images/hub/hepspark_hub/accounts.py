@@ -11,7 +11,7 @@ from firstuseauthenticator.firstuseauthenticator import TEMPLATE_DIR
 from jupyterhub import orm
 from traitlets import Float, Unicode
 
-from hepspark_hub.places import Places
+from hepspark_hub.places import TEMPLATES, Places
 from hepspark_hub.signout import SignOutHandler, end_sign_ins
 from hepspark_hub.throttle import Throttle
 
@@ -34,7 +34,7 @@ def configure(config: Any, administrator: str, places: Places) -> None:
     config.Authenticator.allow_existing_users = True
     # The authenticator only finds its page for a new password after somebody has asked for its form.
     config.JupyterHub.template_paths.append(TEMPLATE_DIR)
-    config.JupyterHub.template_paths.prepend([str(Path(__file__).with_name("templates"))])  # before JupyterHub's own
+    config.JupyterHub.template_paths.prepend([str(TEMPLATES / "accounts")])  # before JupyterHub's own
     config.FirstUseAuthenticator.dbm_path = str(places.passwords)
     config.LocalAccounts.administrator = administrator
     config.LocalAccounts.first_password_file = str(places.secret / "firstPassword")

@@ -7,7 +7,7 @@ from typing import Any
 
 from hepspark_hub import accounts, credentials, keys, oidc, servers
 from hepspark_hub.namespaces import CA_FILE
-from hepspark_hub.places import Places
+from hepspark_hub.places import TEMPLATES, Places
 from hepspark_hub.settings import Settings
 from hepspark_hub.spawning import Spawning
 
@@ -24,6 +24,7 @@ def configure(config: Any, settings: Settings, places: Places) -> None:
     """
     _network(config, settings, places)
     _servers(config, settings)
+    _pages(config, settings)
     _rights(config, settings, places)
     if settings.oidc:
         oidc.configure(config, settings.oidc, places)
@@ -50,11 +51,25 @@ def _network(config: Any, settings: Settings, places: Places) -> None:
 
 
 def _servers(config: Any, settings: Settings) -> None:
-    config.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
+    config.JupyterHub.spawner_class = "hepspark_hub.spawner.NotebookSpawner"
     config.KubeSpawner.update(servers.spawner(settings))
     hooks = Spawning(settings, CA_FILE.read_text() if settings.storage.ca_config_map else "")
     config.KubeSpawner.profile_list = hooks.choices
     config.KubeSpawner.pre_spawn_hook = hooks.prepare
+    config.KubeSpawner.post_stop_hook = hooks.clear
+    config.NotebookSpawner.delete_hook = hooks.revoke
+
+
+def _pages(config: Any, settings: Settings) -> None:
+    """What pages tell beyond JupyterHub's own: what ends, and what stays."""
+    workspace = settings.workspace
+    config.JupyterHub.template_paths.prepend([str(TEMPLATES)])
+    config.JupyterHub.template_vars = {
+        "idle_minutes": settings.servers.idle_minutes,
+        "key_minutes": workspace.minutes if workspace.credentials == "sts" else 0,
+        "hub_namespace": settings.namespace,
+        "bucket": workspace.bucket,
+    }
 
 
 def _rights(config: Any, settings: Settings, places: Places) -> None:

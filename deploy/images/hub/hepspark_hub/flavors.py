@@ -19,7 +19,7 @@ def profiles(flavors: Collection[Flavor], free: Room) -> list[dict[str, Any]]:
         flavors: That the user may choose from.
         free: What is left.
     """
-    default = next((flavor.name for flavor in flavors if not free.lacks(flavor)), None)
+    default = next((each.name for each in flavors if not (free.lacks(each) or free.never_holds(each))), None)
     return [
         {
             "slug": flavor.name,
@@ -39,6 +39,8 @@ def describe(flavor: Flavor, free: Room) -> str:
     if executors.instances:
         each = f"{_counted(executors.cores, 'core')} and {executors.memory}"
         text += f"; up to {_counted(executors.instances, 'executor')} of {each} each"
+    if never := free.never_holds(flavor):
+        return f"{text}. It cannot be started on this cluster: {never}"
     lacking, told = free.lacks(flavor), free.told()
     if lacking:
         text += f". No room now: {lacking}"

@@ -11,6 +11,7 @@ _MANAGER = "hepspark-hub"
 _SECONDS = 10
 _PLURALS = {
     "ConfigMap": "configmaps",
+    "LimitRange": "limitranges",
     "Namespace": "namespaces",
     "NetworkPolicy": "networkpolicies",
     "PersistentVolumeClaim": "persistentvolumeclaims",
@@ -61,6 +62,19 @@ async def apply(api: ApiClient, manifest: Object) -> None:
     await _request(api, "PATCH", path_of(manifest), query, manifest)
 
 
+async def delete(api: ApiClient, path: str, **query: str) -> None:
+    """Remove an object, or all at a path; nothing happens where there is none.
+
+    Raises:
+        ApiException: it was refused.
+    """
+    try:
+        await _request(api, "DELETE", path, query)
+    except ApiException as error:
+        if error.status != 404:
+            raise
+
+
 async def _request(
     api: ApiClient, method: str, path: str, query: dict[str, str] | None = None, body: Object | None = None
 ) -> Object:
@@ -72,7 +86,7 @@ async def _request(
         header_params={"Accept": "application/json", "Content-Type": content},
         body=body,
         auth_settings=["BearerToken"],
-        response_types_map={200: "object", 201: "object"},
+        response_types_map={200: "object", 201: "object", 202: "object"},
         _return_http_data_only=True,
         _request_timeout=_SECONDS,
     )

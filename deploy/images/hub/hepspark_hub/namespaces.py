@@ -4,11 +4,15 @@ Rights, quotas and network policies of Kubernetes are those of a namespace. Whoe
 that lies in it: in a shared namespace a kernel, which makes its own executors, could read the files of everybody.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from hepspark_hub.settings import Settings
+from hepspark.cluster.capacity import quantity
+from hepspark.kubernetes_spark import memory_of
+from hepspark_hub.settings import Flavor, Settings
 
 Object = dict[str, Any]
 
@@ -16,10 +20,13 @@ OWNER_LABEL = "hepspark/hub"
 """Its value is the namespace of the hub that made an object."""
 DRIVER_ACCOUNT, EXECUTOR_ACCOUNT = "spark-driver", "spark-executor"
 CA_CONFIG_MAP = "storage-ca"
-VOLUME, QUOTA = "home", "user"
+KEPT_CONFIG_MAPS = (CA_CONFIG_MAP, "kube-root-ca.crt")
+"""All others are a kernel's."""
+VOLUME, QUOTA, LIMITS = "home", "user", "pods"
 CA_FILE = Path("/etc/hepspark-ca/ca.crt")
 """Of the store, in the pod of the hub and in those of servers."""
 SERVER_PORT, DRIVER_PORT, BLOCK_PORT = 8888, 7078, 7079
+_USUAL_MEMORY = Decimal(1 << 30)
 _NO_SYSTEM_PODS: Object = {
     "hard": {"pods": "0"},
     "scopeSelector": {
@@ -55,12 +62,13 @@ def hub_rights(settings: Settings, name: str) -> Object:
     return _binding(settings, name, settings.hub, f"{settings.namespace}-{settings.hub}-servers", settings.namespace)
 
 
-def content(settings: Settings, name: str, authority: str) -> list[Object]:
+def content(settings: Settings, name: str, flavors: Collection[Flavor], authority: str) -> list[Object]:
     """All that is in a user's namespace before the first pod.
 
     Args:
         settings: Of the hub.
         name: Of the namespace.
+        flavors: That the user may choose from.
         authority: Certificate of the store's authority; empty where the images' own serve.
     """
     objects = [
@@ -71,9 +79,39 @@ def content(settings: Settings, name: str, authority: str) -> list[Object]:
     objects += _policies(settings, name)
     objects.append(_object("v1", "ResourceQuota", settings, name, QUOTA, spec={"hard": settings.servers.quota}))
     objects.append(_object("v1", "ResourceQuota", settings, name, "system", spec=_NO_SYSTEM_PODS))
+    objects.append(_object("v1", "LimitRange", settings, name, LIMITS, spec={"limits": limits(flavors)}))
     if authority:
         objects.append(_object("v1", "ConfigMap", settings, name, CA_CONFIG_MAP, data={"ca.crt": authority}))
     return objects
+
+
+def limits(flavors: Collection[Flavor]) -> list[Object]:
+    """The limits of one pod, as a LimitRange has them: those of the largest flavor, and those of a pod without any.
+
+    Memory is never promised twice, and cores no more often than a flavor does.
+
+    Args:
+        flavors: That the user may choose from.
+    """
+    sizes = [(each.cores, each.requested_cores, quantity(each.memory)) for each in flavors]
+    for one in (each.executors for each in flavors if each.executors.instances):
+        sizes.append((one.cores, one.requested_cores or one.cores, Decimal(memory_of(one.memory).total_bytes)))
+    cores, memory = max(size[0] for size in sizes), max(size[2] for size in sizes)
+    shared = max(size[0] / size[1] for size in sizes)
+    usual = {"cpu": f"{min(cores, 1):g}", "memory": _mebibytes(min(memory, _USUAL_MEMORY))}
+    return [
+        {"type": "Pod", "max": {"cpu": f"{cores:g}", "memory": _mebibytes(memory)}},
+        {
+            "type": "Container",
+            "default": usual,
+            "defaultRequest": usual,
+            "maxLimitRequestRatio": {"cpu": f"{math.ceil(shared * 1000)}m", "memory": "1"},
+        },
+    ]
+
+
+def _mebibytes(memory: Decimal) -> str:
+    return f"{int(memory) >> 20}Mi"
 
 
 def with_quota(settings: Settings, found: Sequence[Object]) -> list[Object]:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+TEMPLATES = Path(__file__).with_name("templates")
+"""Pages that have more than JupyterHub's own; in `accounts` those of local accounts alone."""
+
 
 @dataclass(frozen=True)
 class Places:

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 from hepspark.cluster import capacity
 from hepspark.cluster.capacity import RESOURCES, Quota, quantity
-from hepspark_hub.settings import Flavor
+from hepspark.kubernetes_spark import memory_of
+from hepspark_hub.settings import Executors, Flavor
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,9 @@ class Room:
     limits: Mapping[str, Decimal] = field(default_factory=dict)
     """Of what pods may use at most, which a quota can bound by itself: cores and memory."""
     nodes: Sequence[capacity.Room] | None = None
-    """What each node has; None where nodes cannot be looked at."""
+    """What each node has left; None where nodes cannot be looked at."""
+    whole: Sequence[capacity.Room] | None = None
+    """What each node would have if nothing else ran; None likewise."""
 
     def told(self) -> str:
         """In a few words, for people."""
@@ -35,7 +38,7 @@ class Room:
 
     def lacks(self, flavor: Flavor) -> str:
         """What a server of a flavor would want beyond it; empty where it fits."""
-        wanted = {"cpu": Decimal(str(flavor.requested_cores)), "memory": quantity(flavor.memory), "pods": Decimal(1)}
+        wanted = _server(flavor)
         most = wanted | {"cpu": Decimal(str(flavor.cores))}
         free = {"cpu": self.cores, "memory": self.memory, "pods": self.pods}
         lacking = [
@@ -47,14 +50,38 @@ class Room:
         if lacking:
             named = {"cpu": "cores"}
             return f"your quota has too few {' and '.join(named.get(name, name) for name in lacking)} left"
-        if self.nodes is not None and not any(
-            all(node.free[key] >= amount for key, amount in wanted.items()) for node in self.nodes
-        ):
-            return "no node has that much free"
+        return "" if _one_holds(self.nodes, wanted) else "no node has that much free"
+
+    def never_holds(self, flavor: Flavor) -> str:
+        """What of a flavor is too large for every node, whatever runs there; empty where all of it can be started."""
+        if not _one_holds(self.whole, _server(flavor)):
+            return "no node is large enough for its server"
+        if flavor.executors.instances and not _one_holds(self.whole, _executor(flavor.executors)):
+            return "no node is large enough for one of its executors"
         return ""
 
 
-def room(quotas: Iterable[Quota], nodes: Sequence[capacity.Room] | None = None) -> Room:
+def _server(flavor: Flavor) -> dict[str, Decimal]:
+    """What the server of a flavor is sure of."""
+    return {"cpu": Decimal(str(flavor.requested_cores)), "memory": quantity(flavor.memory), "pods": Decimal(1)}
+
+
+def _executor(executors: Executors) -> dict[str, Decimal]:
+    """What an executor is sure of."""
+    cores = Decimal(str(executors.requested_cores or executors.cores))
+    return {"cpu": cores, "memory": Decimal(memory_of(executors.memory).total_bytes), "pods": Decimal(1)}
+
+
+def _one_holds(nodes: Sequence[capacity.Room] | None, wanted: Mapping[str, Decimal]) -> bool:
+    """Whether there is a node for a pod, as far as nodes can be looked at."""
+    return nodes is None or any(all(node.free[key] >= amount for key, amount in wanted.items()) for node in nodes)
+
+
+def room(
+    quotas: Iterable[Quota],
+    nodes: Sequence[capacity.Room] | None = None,
+    whole: Sequence[capacity.Room] | None = None,
+) -> Room:
     """What the quotas of a namespace leave, the narrowest of them for each resource, and the nodes."""
     left: dict[str, Decimal] = {}
     limits: dict[str, Decimal] = {}
@@ -63,7 +90,7 @@ def room(quotas: Iterable[Quota], nodes: Sequence[capacity.Room] | None = None) 
             if resource := RESOURCES.get(key):
                 of = limits if key.startswith("limits.") else left
                 of[resource] = max(min(of.get(resource, free), free), Decimal(0))
-    return Room(left.get("cpu"), left.get("memory"), left.get("pods"), limits, nodes)
+    return Room(left.get("cpu"), left.get("memory"), left.get("pods"), limits, nodes, whole)
 
 
 def _amounts(cores: Decimal | None, memory: Decimal | None, pods: Decimal | None) -> str:

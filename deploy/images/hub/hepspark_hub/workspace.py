@@ -45,6 +45,8 @@ def session_policy(workspace: Workspace, user: str) -> str:
             ],
             "Resource": [f"{arn}{workspace.bucket}/{own}*"],
         },
+        # Programs look at the name of a folder before its content: where that is refused, Spark gives up.
+        {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [f"{arn}{workspace.bucket}/{own.rstrip('/')}"]},
         {
             "Effect": "Allow",
             "Action": ["s3:ListBucket"],
@@ -57,7 +59,7 @@ def session_policy(workspace: Workspace, user: str) -> str:
             "Resource": [f"{arn}{bucket}{part}" for bucket in workspace.public for part in ("", "/*")],
         },
     ]
-    policy = json.dumps({"Version": "2012-10-17", "Statement": statements[: 3 if workspace.public else 2]})
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements[: 4 if workspace.public else 3]})
     if len(policy) > LONGEST_POLICY:
         raise ValueError(
             f"the policy of {user} has {len(policy)} characters, more than {LONGEST_POLICY}: name fewer public buckets"

@@ -1,11 +1,15 @@
 """Waits for a run's executors, and tells what keeps them from starting."""
 
+import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from hepspark.cluster.client import ApiError, Cluster, Object
 from hepspark.errors import RunError
+from hepspark.kubernetes_spark import RUN_VARIABLE
 
 _POLL_SECONDS = 1.0
 QUIET_SECONDS = 10.0
@@ -71,7 +75,34 @@ _REMEDIES = {
 
 def remedy(problem: Problem) -> str:
     """What to do about it."""
-    return _REMEDIES.get(problem.reason, f"see kubectl describe pod {problem.pod}")
+    return _REMEDIES.get(problem.reason) or _more(f"describe pod {problem.pod}", f"pod {problem.pod}")
+
+
+def _more(command: str, thing: str) -> str:
+    """Where whoever reads this finds more.
+
+    That is kubectl where it is installed, and for the log of a run, which kubectl shows. Users of notebooks have none.
+    """
+    has_kubectl = os.environ.get(RUN_VARIABLE) or shutil.which("kubectl")
+    return f"see kubectl {command}" if has_kubectl else f"ask the operator about {thing}"
+
+
+def clear(cluster: Cluster, driver: str) -> None:
+    """Remove what an earlier Spark of a driver's pod left behind.
+
+    A Spark that was killed, as with its notebook's kernel, removes nothing, and its executors fail without it. They are
+    removed with the driver's pod, but that may live on for days. There is one Spark at a time in such a pod.
+
+    Args:
+        cluster: The namespace.
+        driver: Name of the driver's pod.
+    """
+    for kind in ("pods", "configmaps"):
+        with suppress(ApiError):  # it stays until the driver's pod ends
+            for found in cluster.objects(kind, "spark-role=executor"):
+                meta = found["metadata"]
+                if any(owner["name"] == driver for owner in meta.get("ownerReferences") or ()):
+                    cluster.request("DELETE", cluster.path(kind, meta["name"]))
 
 
 def wait(
@@ -151,7 +182,7 @@ def wait_for_leaving(cluster: Cluster, selector: str, staying: int) -> None:
 
 
 def _too_few(pods: int, wanted: int, refused: str) -> str:
-    why = refused or "Spark could not create them, or they ended at once; the driver's log and kubectl get events tell"
+    why = refused or f"Spark could not create them, or they ended at once; {_more('get events', 'them')}"
     return f"{pods} of {wanted} executor pods are there: {why}"
 
 
@@ -160,7 +191,7 @@ def _registered(registered: Callable[[], int], last: Problem | None) -> int:
         return registered()
     except Exception as error:
         # Spark ends itself when executors fail again and again; all that py4j can tell is a broken connection.
-        reason = f"the last of them: {last}; {remedy(last)}" if last else "kubectl get events tells why"
+        reason = f"the last of them: {last}; {remedy(last)}" if last else _more("get events", "them")
         raise RunError(f"Spark ended while its executors started, as they failed repeatedly; {reason}") from error
 
 

@@ -10,7 +10,8 @@ from hepspark.notebook.facility import storage
 from hepspark.notebook.places import workspace
 from hepspark.place import address, argument, local_path
 from hepspark.progress import say
-from hepspark.storage import is_s3, join, name_of
+from hepspark.storage import is_s3, join, name_of, store_for
+from hepspark.storage.s3_client import split
 from hepspark.transfer import copy
 
 
@@ -58,15 +59,14 @@ def download(url: str, target: str | Path = ".") -> str:
         RunError: the store or the disk failed on the way; the same call continues.
     """
     url, path = argument("download", url), Path(argument("download", target, local_path))
-    if not is_s3(url) and not Path(url).exists():
-        raise InputError(f"{url}: no such file or folder")
-    single = (copy.ls(_config(), url)["entries"][0]["url"] == url) if is_s3(url) else Path(url).is_file()
-    if single and path.is_dir():
-        path /= name_of(url)
     if is_s3(url):
-        copy.get(_config(), url, path)
-    else:
-        _copy(Path(url), path)
+        files = copy.get(_config(), url, path)["files"]
+        return str(files[0]["path"] if split(files[0]["url"]) == split(url) else path)
+    if not Path(url).exists():
+        raise InputError(f"{url}: no such file or folder")
+    if Path(url).is_file() and path.is_dir():
+        path /= name_of(url)
+    _copy(Path(url), path)
     return str(path)
 
 
@@ -74,9 +74,13 @@ def ls(url: str = "") -> dict[str, Any]:
     """Tell what is stored at a URL, or in the workspace; returns it as `hepspark data ls` prints it.
 
     Raises:
-        InputError: there is nothing.
+        InputError: there is nothing, and it is not the workspace.
     """
-    found = copy.ls(_config(), argument("ls", url, address) if url else workspace())
+    url = argument("ls", url, address) if url else workspace()
+    if url.rstrip("/") == workspace() and not store_for(url, storage()).walk(url):
+        say(f"{workspace()}: nothing is there yet; upload() puts files there")
+        return copy.listing(url, [])
+    found = copy.ls(_config(), url)
     for entry in found["entries"]:
         say(f"{entry['bytes']:>12,}  {entry['url']}")
     return found

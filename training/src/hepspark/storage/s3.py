@@ -108,11 +108,25 @@ class S3Store:
         try:
             return self._client.head_object(Bucket=bucket, Key=key)
         except botocore.exceptions.ClientError as error:
-            if code_of(error) in NOTHING_THERE:
+            if code_of(error) in NOTHING_THERE or (code_of(error) == "403" and self._lacks(bucket, key)):
                 return None
             raise explain(url, error, self._config) from error
         except ERRORS as error:
             raise explain(url, error, self._config) from error
+
+    def _lacks(self, bucket: str, key: str) -> bool:
+        """Whether a listing shows that there is no object of a key, where the store refuses to tell of the key itself.
+
+        It refuses that of missing objects where not the whole bucket may be listed, and of the name of a folder whose
+        content alone is allowed.
+        """
+        for prefix in (key, f"{key}/"):
+            try:
+                found = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+            except ERRORS:
+                continue
+            return all(item["Key"] != key for item in found.get("Contents", []))  # it would be the first
+        return False
 
     def walk(self, url: str) -> list[Entry]:
         """See `Store.walk`."""
@@ -208,9 +222,9 @@ class _ObjectReader(io.RawIOBase):
     """A seekable reader of one object; each read is one ranged request."""
 
     def __init__(self, url: str, config: StorageConfig) -> None:
-        bucket, key = split(url)
-        with told(url, config):
-            head = client(config).head_object(Bucket=bucket, Key=key)
+        head = S3Store(config).head(url)
+        if head is None:
+            raise InputError(f"{url}: no such object")
         self._url, self._config = url, config
         self._etag, self._size = head["ETag"], head["ContentLength"]
         self._position = 0

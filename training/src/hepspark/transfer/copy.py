@@ -124,6 +124,11 @@ def ls(config: Config, url: str) -> dict[str, Any]:
     store = store_for(url, config.storage)
     # A name may itself hold the signs of a pattern.
     entries = (store.glob(url) if any(sign in url for sign in "*?[") else []) or _at(config, url)
+    return listing(url, entries)
+
+
+def listing(url: str, entries: Sequence[Entry]) -> dict[str, Any]:
+    """What `ls` tells of files at a URL."""
     return {
         "url": url,
         "entries": [{"url": entry.url, "bytes": entry.size} for entry in entries],

@@ -14,6 +14,7 @@ from hepspark.errors import InputError
 from hepspark.kubernetes_spark import driver_pod
 from hepspark.notebook import settings, template
 from hepspark.notebook.facility import facility
+from hepspark.notebook.jobs import show_jobs
 from hepspark.progress import say
 from hepspark.session import resize, spark_session
 from hepspark.spark import forget_properties, is_running, registered_executors, sql_session
@@ -93,6 +94,7 @@ def session(
         context = _ending.enter_context(spark_session(config, UNSUPERVISED, bigdl=True))
         forget_properties(context)
         _open = Application(config, context, sql_session(context))
+        _ending.callback(show_jobs(context, _pages()))
     except BaseException:
         _end()
         raise
@@ -183,9 +185,16 @@ def ui() -> "Link":
     """
     if _open is None or not is_running(_open.context):
         raise InputError("ui: no Spark is open; call session() first, or history() for what it did before")
+    return Link(_pages(), "What Spark does now")
+
+
+def _pages() -> str:
+    """Address of the pages of the Spark that is open."""
     place = facility()
-    url = f"{place.prefix}sparkui/jobs/" if place else _open.context.uiWebUrl or ""
-    return Link(url, "What Spark does now")
+    if place:
+        return f"{place.prefix}sparkui/jobs/"
+    address = _open.context.uiWebUrl if _open else None
+    return f"{address}/jobs/" if address else ""
 
 
 def history() -> "Link":

@@ -192,7 +192,7 @@ def _pages() -> str:
     """Address of the pages of the Spark that is open."""
     place = facility()
     if place:
-        return f"{place.prefix}sparkui/jobs/"
+        return place.spark_pages
     address = _open.context.uiWebUrl if _open else None
     return f"{address}/jobs/" if address else ""
 

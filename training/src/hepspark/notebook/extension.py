@@ -12,15 +12,20 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+from hepspark.notebook import links, memory
 from hepspark.notebook.facility import facility
 
 _MODULE = "pyspark.context"
 
 
-def load_ipython_extension(_shell: object) -> None:
+def load_ipython_extension(shell: Any) -> None:
     """Begin; elsewhere than on a facility Spark stays as it is."""
-    if facility() is None:
+    place = facility()
+    if place is None:
         return
+    if hasattr(shell, "kernel"):
+        memory.watch(shell)
+        links.lead_to(place.spark_pages, shell)
     if _MODULE in sys.modules:
         _hand_over(sys.modules[_MODULE])
     elif not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):

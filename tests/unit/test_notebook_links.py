@@ -11,7 +11,7 @@ PAGES = "/user/alice/sparkui/jobs/"
 
 
 def test_a_spark_shows_a_link_to_its_pages_behind_the_hub():
-    address = SimpleNamespace(isDefined=lambda: True, get=lambda: "http://10.1.2.3:4040")
+    address = SimpleNamespace(nonEmpty=lambda: True, get=lambda: "http://10.1.2.3:4040")
     scala = SimpleNamespace(uiWebUrl=lambda: address, version=lambda: "3.5.8")
     context = SparkContext.__new__(SparkContext)  # what it shows is its own; only Java's half is not there
     context._jsc = SimpleNamespace(sc=lambda: scala, version=scala.version)

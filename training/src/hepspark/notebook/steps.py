@@ -43,7 +43,7 @@ def train(**section: Any) -> dict[str, Any]:
     if cell_display():
         say(
             "If you close this page, the training goes on, but what it shows is lost. To see it again, open the "
-            "notebook, press ■, and run this cell once more: it tells the epochs so far and goes on from the last commit"
+            "notebook, press ■, and run this cell again: it tells the epochs so far and goes on from the last commit"
         )
     return _run("train", section)
 

@@ -3,16 +3,18 @@
 import atexit
 import html
 import socket
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepspark.config import Config, SparkConfig
 from hepspark.errors import InputError
 from hepspark.kubernetes_spark import driver_pod
-from hepspark.notebook import settings, template
+from hepspark.notebook import packages, settings, template
 from hepspark.notebook.facility import facility
 from hepspark.notebook.jobs import show_jobs
 from hepspark.progress import say
@@ -95,6 +97,7 @@ def session(
         forget_properties(context)
         _open = Application(config, context, sql_session(context))
         _ending.callback(show_jobs(context, _pages()))
+        share_packages()
     except BaseException:
         _end()
         raise
@@ -103,6 +106,14 @@ def session(
     if _open.is_local:
         say(f"Spark works on {context.defaultParallelism} cores of this machine")
     return _open.spark
+
+
+def share_packages() -> None:
+    """Give the executors what the user has installed by `%pip`; nothing happens where the kernel has it alone."""
+    if _open is None or _open.is_local or facility() is None:
+        return
+    archives = Path(_ending.enter_context(tempfile.TemporaryDirectory(prefix="hepspark-packages-")))
+    packages.share(_open.context, packages.folder(), archives)
 
 
 def is_starting() -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from hepspark.notebook import links, memory
 from hepspark.notebook.facility import facility
+from hepspark.notebook.packages import Pip
 
 _MODULE = "pyspark.context"
 
@@ -26,6 +27,7 @@ def load_ipython_extension(shell: Any) -> None:
     if hasattr(shell, "kernel"):
         memory.watch(shell)
         links.lead_to(place.spark_pages, shell)
+        Pip(shell)
     if _MODULE in sys.modules:
         _hand_over(sys.modules[_MODULE])
     elif not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):

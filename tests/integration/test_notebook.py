@@ -15,7 +15,7 @@ from hepspark import notebook as hep
 from hepspark.config import StorageConfig
 from hepspark.errors import InputError, RunError
 from hepspark.model.bigdl import check_parallelism
-from hepspark.notebook import application
+from hepspark.notebook import application, packages
 from hepspark.spark import registered_executors
 from hepspark.storage import store_for
 from hepspark.storage.s3_client import forget_clients
@@ -96,6 +96,34 @@ def test_a_cluster_whose_master_is_gone_is_told_at_once(spark, monkeypatch):
     monkeypatch.setattr(spark.sparkContext, "master", f"spark://{free_port_url().rpartition('/')[2]}")
     with pytest.raises(RunError, match=r"the cluster's master \(spark://.*\) does not answer; start it, or"):
         hep.scale(registered_executors(spark.sparkContext) + 1)
+
+
+def test_executors_have_the_packages_that_a_user_installed(spark, tmp_path):
+    context, home = spark.sparkContext, tmp_path / "packages"
+    home.mkdir()
+
+    def known(_):
+        try:
+            import hepspark_of_a_user
+        except ImportError:
+            return None
+        return hepspark_of_a_user.VALUE, Path(hepspark_of_a_user.__file__).name
+
+    def on_executors():
+        return set(context.parallelize(range(8), 8).map(known).collect())
+
+    packages.share(context, home, tmp_path)
+    assert on_executors() == {None}
+    (home / "hepspark_of_a_user").mkdir()
+    (home / "hepspark_of_a_user" / "__init__.py").write_text("VALUE = 1\n")
+    packages.share(context, home, tmp_path)
+    assert on_executors() == {(1, "__init__.py")}
+    archives = [*tmp_path.glob("*.zip")]
+    packages.share(context, home, tmp_path)  # nothing has changed
+    assert [*tmp_path.glob("*.zip")] == archives
+    (home / "another.py").write_text("")
+    packages.share(context, home, tmp_path)
+    assert len(context._python_includes) == 1
 
 
 def executor_ids(spark):

@@ -1,6 +1,7 @@
 """The notebooks, run from top to bottom in a kernel, with the cores of this machine; a second time, too."""
 
 import ast
+import re
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from jupyter_client import KernelManager
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from hepspark import dataset
 from hepspark.config import StorageConfig
@@ -127,3 +129,39 @@ def test_bring_your_own_data(kernel, home, sample):
     unlabelled = dataset.load(str(place / "unlabelled"), StorageConfig()).manifest.counts["unlabelled"]
     assert len(scores) == unlabelled["isolated"]
     assert scores["label"].null_count == len(scores)
+
+
+class Listening(NotebookClient):
+    """Keeps every state of what cells show, which the notebook has only the last of."""
+
+    def process_message(self, message, cell, index):
+        if message["msg_type"] in ("display_data", "update_display_data"):
+            self.shown = [*getattr(self, "shown", ()), message["content"]["data"]]
+        return super().process_message(message, cell, index)
+
+
+def test_a_job_of_spark_is_shown_below_its_cell_while_it_runs(kernel):
+    cells = [
+        "import time\nfrom hepspark import notebook as hep\nnumbers = hep.session().sparkContext.range(6, numSlices=6)",
+        "numbers.map(lambda number: time.sleep(0.7) or number).sum()",
+        "numbers.map(lambda number: time.sleep(0.7) or number / (number - 5)).sum()",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    client = Listening(notebook, km=kernel, timeout=120)
+    with client.setup_kernel():
+        for number, cell in enumerate(notebook.cells[:2]):
+            client.execute_cell(cell, number)
+        shown = client.shown
+        with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
+            client.execute_cell(notebook.cells[2], 2)
+    client.kc.stop_channels()
+    texts = [data["text/plain"] for data in shown]
+    done = [int(re.fullmatch(r"Spark: (\d) of 6 tasks, \d+ s( \(job \d+; ■ stops it\))?", text)[1]) for text in texts]
+    assert done == sorted(done)
+    assert done[0] < 6
+    assert done[-1] == 6
+    assert "stops it" in texts[-2]
+    assert "stops it" not in texts[-1]
+    assert "/jobs/" in shown[0]["text/html"]
+    failed = [output for output in notebook.cells[2].outputs if output.output_type == "display_data"]
+    assert [output.data["text/plain"].startswith("Spark: 6 of") for output in failed] == [False]

@@ -269,7 +269,7 @@ class Display:
 
 def test_progress_in_a_notebook_is_one_output_that_changes_now_and_then(monkeypatch):
     display = Display()
-    monkeypatch.setattr(progress, "_display", lambda: display)
+    monkeypatch.setattr(progress, "cell_display", lambda: display)
     with progress.track("Reading <events>", 10_000, "events") as tracker:
         for _ in range(10_000):
             tracker.advance(note="loss 0.1")

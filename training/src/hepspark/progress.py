@@ -54,20 +54,36 @@ class _Lines:
             console.print(text.rstrip(), markup=False)
 
 
-class _InNotebook:
-    """One output of a cell, which is changed as the work goes on."""
+class CellBar:
+    """One output of a notebook's cell, which is changed as the work goes on."""
 
-    def __init__(self, title: str, total: float, unit: str, display: Callable[..., Any]) -> None:
-        self._title, self._total, self._unit, self._note = title, total, unit, ""
+    def __init__(self, title: str, total: float, unit: str, display: Callable[..., Any], link: str = "") -> None:
+        """Show it, with nothing done.
+
+        Args:
+            title: What is being done.
+            total: How much there is to do, in the unit of `advance`.
+            unit: Name of that unit.
+            display: Of IPython.
+            link: HTML that stands behind the text.
+        """
+        self._title, self._total, self._unit, self._note, self._link = title, total, unit, "", link
         self._done, self._start, self._last = 0.0, time.monotonic(), time.monotonic()
         self._handle = display(self._shown(), raw=True, display_id=True)
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
+        """Add finished work, with a short note that replaces the one before."""
         self._done, self._note = self._done + amount, note
         if self._done >= self._total or time.monotonic() - self._last >= SHOW_EVERY_SECONDS:
             self.show()
 
+    def replace(self, done: float, total: float, note: str) -> None:
+        """Show other work than before: how much of it is done, and how much there is."""
+        self._done, self._total, self._note = done, total, note
+        self.show()
+
     def show(self) -> None:
+        """Bring the output up to date."""
         self._last = time.monotonic()
         self._handle.update(self._shown(), raw=True)
 
@@ -76,10 +92,19 @@ class _InNotebook:
         text = f"{self._title}: {self._done:,.0f} of {self._total:,.0f} {self._unit}, {seconds:.0f} s"
         text += f" {self._note}" if self._note else ""
         bar = f'<progress max="{self._total}" value="{self._done}" style="width: 16em"></progress>'
-        return {"text/plain": text, "text/html": f"{bar} {html.escape(text)}"}
+        return {"text/plain": text, "text/html": f"{bar} {html.escape(text)} {self._link}".rstrip()}
 
 
-def _display() -> Callable[..., Any] | None:
+_bars: list[CellBar] = []
+"""Those of `track` that are shown."""
+
+
+def is_tracking() -> bool:
+    """Whether a cell shows the progress of a step of hepspark, so that nothing else has to."""
+    return bool(_bars)
+
+
+def cell_display() -> Callable[..., Any] | None:
     """What shows output in a cell of a notebook; None where this is none."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
@@ -97,11 +122,13 @@ def track(title: str, total: float, unit: str = "") -> Iterator[Tracker]:
         total: How much there is to do, in the unit of `advance`.
         unit: Name of that unit.
     """
-    if display := _display():
-        tracker = _InNotebook(title, total, unit, display)
+    if display := cell_display():
+        tracker = CellBar(title, total, unit, display)
+        _bars.append(tracker)
         try:
             yield tracker
         finally:
+            _bars.remove(tracker)
             tracker.show()
         return
     if not sys.stderr.isatty():
@@ -122,4 +149,4 @@ def track(title: str, total: float, unit: str = "") -> Iterator[Tracker]:
 
 def say(message: str) -> None:
     """Tell the user one thing."""
-    (_page if _display() else console).print(message, markup=False)
+    (_page if cell_display() else console).print(message, markup=False)

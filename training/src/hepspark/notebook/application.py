@@ -3,17 +3,20 @@
 import atexit
 import html
 import socket
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepspark.config import Config, SparkConfig
 from hepspark.errors import HepsparkError, InputError, RunError, first_line
 from hepspark.kubernetes_spark import driver_pod
-from hepspark.notebook import interrupts, settings, template
+from hepspark.notebook import interrupts, packages, settings, template
 from hepspark.notebook.facility import facility
+from hepspark.notebook.jobs import show_jobs
 from hepspark.progress import say
 from hepspark.session import resize, spark_session
 from hepspark.spark import (
@@ -103,6 +106,8 @@ def session(
     finally:
         _starting = False
     interrupts.watch(_open.context)
+    _ending.callback(show_jobs(_open.context, _pages()))
+    share_packages()
     if _open.is_local:
         say(f"Spark works on {_open.context.defaultParallelism} cores of this machine")
     return _open.spark
@@ -131,6 +136,14 @@ def _started(config: Config) -> Application:
     except BaseException:
         _end()
         raise
+
+
+def share_packages() -> None:
+    """Give the executors what the user has installed by `%pip`; nothing happens where the kernel has it alone."""
+    if _open is None or _open.is_local or facility() is None:
+        return
+    archives = Path(_ending.enter_context(tempfile.TemporaryDirectory(prefix="hepspark-packages-")))
+    packages.share(_open.context, packages.folder(), archives)
 
 
 def is_starting() -> bool:
@@ -213,9 +226,16 @@ def ui() -> "Link":
     """
     if _open is None or not is_running(_open.context):
         raise InputError("ui: no Spark is open; call session() first, or history() for what it did before")
+    return Link(_pages(), "What Spark does now")
+
+
+def _pages() -> str:
+    """Address of the pages of the Spark that is open."""
     place = facility()
-    url = f"{place.prefix}sparkui/jobs/" if place else _open.context.uiWebUrl or ""
-    return Link(url, "What Spark does now")
+    if place:
+        return place.spark_pages
+    address = _open.context.uiWebUrl if _open else None
+    return f"{address}/jobs/" if address else ""
 
 
 def history() -> "Link":

@@ -14,18 +14,25 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from hepspark.notebook import links, memory
 from hepspark.notebook.facility import facility
+from hepspark.notebook.packages import Pip
 
 _MODULE = "pyspark.context"
 _ARGUMENTS = {"master": "spark.master", "appName": "spark.app.name"}
 """Arguments of `SparkContext` that are properties."""
 
 
-def load_ipython_extension(_shell: object) -> None:
+def load_ipython_extension(shell: Any) -> None:
     """Begin; elsewhere than on a facility Spark stays as it is."""
-    if facility() is None:
+    place = facility()
+    if place is None:
         return
     os.environ.setdefault("KMP_SETTINGS", "0")  # BigDL else has OpenMP print all its settings, here and in executors
+    if hasattr(shell, "kernel"):
+        memory.watch(shell)
+        links.lead_to(place.spark_pages, shell)
+        Pip(shell)
     if _MODULE in sys.modules:
         _hand_over(sys.modules[_MODULE])
     elif not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):

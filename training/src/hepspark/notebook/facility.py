@@ -29,6 +29,11 @@ class Facility:
     prefix: str
     """Path of the server's pages at the hub, with a slash at its end."""
 
+    @property
+    def spark_pages(self) -> str:
+        """Path at the hub of the pages on which Spark tells what it does."""
+        return f"{self.prefix}sparkui/jobs/"
+
 
 def facility(environment: Mapping[str, str] = os.environ) -> Facility | None:
     """The facility that this process runs in; None on any other machine."""

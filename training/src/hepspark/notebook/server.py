@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from hepspark.notebook import packages
 from hepspark.notebook.home import copy_notebooks
 
 NOTEBOOKS = Path("/usr/local/share/hepspark/notebooks")
@@ -44,7 +45,12 @@ def prepare(notebooks: Path, home: Path) -> dict[str, str]:
 def main() -> int:
     """Become JupyterHub's single-user server; returns only where that is not possible."""
     variables = prepare(NOTEBOOKS, Path.home())
-    program = [sys.executable, "-m", "jupyterhub.singleuser", *sys.argv[1:]]
+    try:
+        variables |= packages.environment(_APART)
+    except OSError as error:
+        sys.stderr.write(f"packages cannot be installed: {error}\n")
+    # Without the user's packages (-s): one that does not fit breaks a kernel, but the server starts.
+    program = [sys.executable, "-s", "-m", "jupyterhub.singleuser", *sys.argv[1:]]
     return os.execve(program[0], program, {**os.environ, **variables})  # noqa: S606
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from hepspark.config import checked
 from hepspark.notebook.application import opened
+from hepspark.progress import cell_display, say
 from hepspark.session import sharing
 from hepspark.spark import tidy
 
@@ -39,6 +40,11 @@ def train(**section: Any) -> dict[str, Any]:
         InputError: a key, the data or the output is wrong.
         RunError: a step failed; the commit before it stands.
     """
+    if cell_display():
+        say(
+            "If you close this page, the training goes on, but what it shows is lost. To see it again, open the "
+            "notebook, press ■, and run this cell again: it tells the epochs so far and goes on from the last commit"
+        )
     return _run("train", section)
 
 

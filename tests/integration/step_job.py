@@ -52,7 +52,7 @@ def start():
 
 def save(path, steps, held):
     """Write the state and the losses after each step, and what partitions hold of the last shard, if it is there."""
-    arrays = {} if held is None else {"held": held}
+    arrays = {} if held is None else {"held": np.array(held, np.float32)}
     for number, (state, losses) in enumerate(steps):
         arrays[f"losses{number}"] = losses
         for name in NAMES:
@@ -64,7 +64,10 @@ def read(path):
     """State and losses after each step."""
     with np.load(path) as content:
         return [
-            (AdamState(*(content[f"{name}{n}"] for name in NAMES)), content[f"losses{n}"])
+            (
+                AdamState(*(content[f"{name}{n}"] for name in NAMES[:-1]), int(content[f"updates{n}"])),
+                content[f"losses{n}"],
+            )
             for n in range(sum(name.startswith("losses") for name in content.files))
         ]
 

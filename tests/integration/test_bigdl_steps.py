@@ -12,7 +12,7 @@ from hepspark.model.optimizer import AdamState
 from tests.integration import step_job
 from tests.reference import adam
 
-LOSS_TOLERANCE = 1e-4
+LOSS_TOLERANCE = 1e-5
 # Sums of 32-bit floats in another order, at weights of order 1; a step moves a weight by about 1e-3 to 1e-2.
 WEIGHT_TOLERANCE = 2e-5
 

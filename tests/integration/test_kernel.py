@@ -210,7 +210,7 @@ print(hep.session().range(7).count(), *[name for name, value in CONF.items() if 
     ("conf", "told"),
     [
         ({"spark.plugins": "no.such.Plugin"}, "no.such.Plugin"),
-        ({"spark.driver.extraJavaOptions": "-Xnonsense"}, "spark.driver.extraJavaOptions"),
+        ({"spark.driver.extraJavaOptions": "-XX:MaxHeapFreeRatio=200"}, "spark.driver.extraJavaOptions"),
         ({"spark.port.maxRetries": "0", "spark.driver.port": "{port}"}, "Address already in use"),
     ],
 )

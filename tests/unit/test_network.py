@@ -61,7 +61,8 @@ def test_the_references_gradient_is_that_of_the_loss():
     generator = np.random.default_rng(3)
     weights = initial_weights(HLF, 5).astype(np.float64)
     features, labels = generator.normal(size=(20, 14)), generator.integers(0, 3, 20)
-    gradient = adam.gradient(unflatten(HLF, weights), features, np.eye(3)[labels])
+    loss, gradient = adam.gradient(unflatten(HLF, weights), features, np.eye(3)[labels])
+    assert loss == pytest.approx(cross_entropy(log_probabilities(HLF, weights, features), labels))
     for position in generator.choice(HLF.size, 40, replace=False):
         step = np.zeros_like(weights)
         step[position] = 1e-6

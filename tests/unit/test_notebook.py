@@ -176,7 +176,8 @@ def test_a_second_spark_in_one_server_is_refused_when_the_first_does_not_end(ser
     config = configuration(server, conf={"spark.ui.port": 0})
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        own = config.spark.kubernetes.model_copy(update={"driver_port": port})
+        blocks = int(free_port_url().rpartition(":")[2])
+        own = config.spark.kubernetes.model_copy(update={"driver_port": port, "block_manager_port": blocks})
         spark = config.spark.model_copy(update={"kubernetes": own})
         with monkeypatch.context() as patched:
             patched.setattr(application, "ENDING_SECONDS", 0)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hepspark.config import load
+from hepspark.place import place
 
 REPOSITORY = Path(__file__).parents[2]
 ODD = ("my repo", "[1] é#%*'q\"", "./a, b: c", "-x")
@@ -64,10 +65,10 @@ def test_results_may_lie_in_a_folder_of_any_name(clone, out):
     ]
     for arguments in calls:
         config = load(clone / arguments[1], settings(arguments))
-        assert config.folder == out
-        assert config.train.input == ("tests/data/sample", f"{out}/dataset")
+        assert config.folder == place(out)
+        assert config.train.input == (place("tests/data/sample"), place(f"{out}/dataset"))
     [simulate] = called(clone, "make", "simulate", OUT=out)
-    assert load(None, settings(simulate["arguments"])).simulate.output == f"{out}/events"
+    assert load(None, settings(simulate["arguments"])).simulate.output == place(f"{out}/events")
     [bench] = called(clone, "make", "bench", OUT=out)
     assert bench["arguments"][-1] == f"{out}/bench"
 

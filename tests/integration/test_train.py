@@ -178,7 +178,9 @@ def test_a_run_goes_on_after_interrupts_and_loses_nothing(finished, published, t
     # Under another spelling, too.
     here = os.path.relpath(published)
     summary = train.run(load(None, settings(f"./{here}/", f"{tmp_path.parent}/./{tmp_path.name}//")))
-    assert f"Continuing after step {stopped}" in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert f"Continuing after step {stopped}" in told
+    assert re.findall(r"^Epoch (\d+) of", told, re.MULTILINE) == [str(epoch + 1) for epoch in range(EPOCHS)]
     assert summary["events_applied"] == EPOCHS * check_accounting(tmp_path)
     uninterrupted = finished[1]
     assert summary["steps"] == uninterrupted["steps"]

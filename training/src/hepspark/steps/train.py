@@ -37,6 +37,9 @@ from hepspark.wording import counted
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
+_TOLD_AGAIN = 20
+"""Epochs that a run tells again when it goes on."""
+
 
 def check(config: Config, made: Collection[str] = ()) -> None:
     """Refuse what can be known to fail without Spark.
@@ -224,11 +227,22 @@ def _train(
             tracker.advance(commit.events - shown)
             shown = commit.events
             if commit.step:
+                _tell_again(commit, frozen)
                 say(f"Continuing after step {commit.step} of {frozen.steps}")
             try:
                 return _steps(context, output, frozen, commit, storage, tracker, supervision)
             except commits.StaleError:
                 say("An older driver of this run committed meanwhile; going on from there")
+
+
+def _tell_again(commit: commits.Commit, frozen: Plan) -> None:
+    """Tell the epochs so far, for those who did not see them: a page that was closed, a driver that is new."""
+    is_told_by_steps = commit.step % frozen.steps_per_epoch == 0
+    earlier = commit.epochs[:-1] if is_told_by_steps else commit.epochs
+    if len(earlier) > _TOLD_AGAIN:
+        say(f"Epochs 1 to {len(earlier) - _TOLD_AGAIN} are in metrics.jsonl")
+    for epoch in earlier[-_TOLD_AGAIN:]:
+        say(_told(epoch, frozen))
 
 
 def _initial(frozen: Plan, generation: int) -> commits.Commit:
@@ -354,11 +368,7 @@ def _score(
 def _report(output: str, commit: commits.Commit, frozen: Plan, storage: StorageConfig) -> str:
     """Tell of a finished epoch, and bring metrics.jsonl up to it; returns what was told."""
     epoch = commit.epochs[-1]
-    told = (
-        f"Epoch {epoch['epoch']} of {frozen.config.epochs}: "
-        f"loss {epoch['loss']:.4f}, accuracy {epoch['accuracy']:.4f}; validation loss {epoch['validation_loss']:.4f}, "
-        f"accuracy {epoch['validation_accuracy']:.4f}; {epoch['events_per_second']:,.0f} events/s"
-    )
+    told = _told(epoch, frozen)
     say(told)
     url = join(output, "metrics.jsonl")
     store = store_for(output, storage)
@@ -368,6 +378,14 @@ def _report(output: str, commit: commits.Commit, frozen: Plan, storage: StorageC
     own = [json.dumps(record) for record in (*commit.steps, epoch)]
     store.write(url, "".join(f"{line}\n" for line in (*earlier, *own)).encode())
     return told
+
+
+def _told(epoch: dict[str, Any], frozen: Plan) -> str:
+    return (
+        f"Epoch {epoch['epoch']} of {frozen.config.epochs}: "
+        f"loss {epoch['loss']:.4f}, accuracy {epoch['accuracy']:.4f}; validation loss {epoch['validation_loss']:.4f}, "
+        f"accuracy {epoch['validation_accuracy']:.4f}; {epoch['events_per_second']:,.0f} events/s"
+    )
 
 
 def _save(url: str, frozen: Plan, commit: commits.Commit, storage: StorageConfig) -> dict[str, Any]:

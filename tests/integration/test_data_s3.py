@@ -425,7 +425,8 @@ def test_a_store_that_refuses(
     elif kind == "wrong secret":
         aws_environment.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
     else:
-        aws_environment.delenv("AWS_SECRET_ACCESS_KEY")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            aws_environment.delenv(name)
         message = "no S3 credentials found"
     forget_clients()
     url = join(bucket, "x")
@@ -464,7 +465,7 @@ def test_a_notebook_puts_files_into_its_workspace_and_takes_them_back(
     assert found == {f"{bucket}/alice/root/{name}": size for name, size in (("a.root", 10), ("deep/b.root", 20))}
     assert notebook.upload(tmp_path / "mine" / "a.root") == f"{bucket}/alice/a.root"
     monkeypatch.chdir(tmp_path)
-    assert notebook.download(f"{bucket}/alice/a.root") == "a.root"
-    assert notebook.download(f"{bucket}/alice/root", "back") == "back"
+    assert notebook.download(f"{bucket}/alice/a.root") == str(tmp_path / "a.root")
+    assert notebook.download(f"{bucket}/alice/root", "back") == str(tmp_path / "back")
     for mine, back in (("a.root", "a.root"), ("a.root", "back/a.root"), ("deep/b.root", "back/deep/b.root")):
         assert Path(back).read_bytes() == Path("mine", mine).read_bytes()

@@ -128,7 +128,7 @@ def test_the_loss_of_steps_lies_between_the_losses_before_and_after_their_epoch(
         assert after[epoch - 1] < np.average(losses, weights=events) < after[epoch - 2]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def local_spark():
     with spark_session(load(None, ["spark.master=local[2]", "spark.driver_memory=1g"]), UNSUPERVISED) as context:
         yield context

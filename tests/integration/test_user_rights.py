@@ -69,10 +69,13 @@ def test_a_new_workspace_is_empty_and_that_is_no_error(user: User, capsys: pytes
 
 
 def test_a_workspace_a_folder_and_a_file_are_taken_home(user: User, mine: list[str], tmp_path: Path) -> None:
-    assert notebook.download(notebook.workspace(), "all") == "all"
-    assert notebook.download(join(user.workspace, "events", "deep"), "deep") == "deep"
-    assert notebook.download(mine[0]) == "a.root"
-    assert notebook.download(join(user.public, "sample", "a"), "public") == "public"
+    for url, name in (
+        (notebook.workspace(), "all"),
+        (join(user.workspace, "events", "deep"), "deep"),
+        (join(user.public, "sample", "a"), "public"),
+    ):
+        assert notebook.download(url, name) == str(tmp_path / name)
+    assert notebook.download(mine[0]) == str(tmp_path / "a.root")
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert {name for name in found if not name.startswith("here/")} == {
         *(f"all/events/{name}" for name in ("a.root", "deep/b.root", "deep/er/c.root")),

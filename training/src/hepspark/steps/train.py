@@ -151,8 +151,8 @@ def _tell_of_changes(output: str, planned: Plan, storage: StorageConfig) -> None
 
 
 def fitting(config: Config) -> Config:
-    """The configuration with a Spark that can share a batch evenly."""
-    planned = plan.load_plan(given(config.train.output, "train.output"), config.storage)
+    """The configuration with a Spark that can share a batch evenly: that of the plan, where the run has one."""
+    planned = plan.load_plan(config.train.output, config.storage) if config.train.output else None
     batch = (planned.config if planned else config.train).batch
     return config.model_copy(update={"spark": _fitting(config.spark, batch)})
 

@@ -26,6 +26,7 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", f"{JAVA_OPTIONS}{KEPT}")
 settings.register_profile("hepspark", deadline=None)
 settings.load_profile("hepspark")
 
+E2E = Path(__file__).with_name("e2e")
 LONGEST = (
     "test_train", "test_bigdl_steps", "test_notebooks", "test_ingest", "test_line", "test_simulate", "test_notebook",
     "test_deploy_lint", "test_ingest_places", "test_lab", "test_mirror", "test_cluster_train",
@@ -33,6 +34,9 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items):
-    """The longest files come first: workers take files from the front, and none is left with a long one at the end."""
+    """The longest files come first: workers take files from the front, and none is left with a long one at the end.
+
+    Those of e2e stay as they are given: each goes on with the lab of the one before.
+    """
     rank = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+    items.sort(key=lambda item: len(rank) if E2E in item.path.parents else rank.get(item.path.stem, len(rank)))

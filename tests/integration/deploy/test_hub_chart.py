@@ -58,7 +58,8 @@ def test_the_hubs_rights_are_called_what_it_calls_them(render):
     objects = objects_of(render(CHART / "ci/default-values.yaml", name="notebooks"))
     settings = settings_of(objects)
     made = {one["metadata"]["name"] for one in objects if one["kind"] == "ClusterRole"}
-    bound = [namespaces.hub_rights(settings, "physics-ada"), *namespaces.content(settings, "physics-ada", "")]
+    content = namespaces.content(settings, "physics-ada", settings.flavors, "")
+    bound = [namespaces.hub_rights(settings, "physics-ada"), *content]
     asked = {one["roleRef"]["name"] for one in bound if one["kind"] == "RoleBinding"}
     assert asked == made - {"physics-notebooks-hub"}
     services = {one["metadata"]["name"] for one in objects if one["kind"] == "Service"}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import tarfile
 
@@ -32,7 +33,8 @@ PROGRAMS = {
     ),
 }
 TERMINAL = "python --version && pip --version && git --version && hepspark --help"
-MEGABYTES = {"hub": 400, "notebook": 1000, "proxy": 300}
+# The notebook's: scikit-learn, scipy and xgboost are 165 of it, git with Perl 100.
+MEGABYTES = {"hub": 400, "notebook": 1300, "proxy": 300}
 
 
 @pytest.fixture(scope="module", params=PROGRAMS)
@@ -48,6 +50,9 @@ def image(request, tmp_path_factory):
     for layer in manifest["layers"]:
         with tarfile.open(blob_path(PLACES.registry, layer["digest"])) as archive:
             archive.extractall(root, filter="fully_trusted")
+    (root / "dev").mkdir(exist_ok=True)
+    os.mknod(root / "dev/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    (root / "dev/null").chmod(0o666)
     config = json.loads(blob_path(PLACES.registry, manifest["config"]["digest"]).read_bytes())["config"]
     return request.param, config, root
 
@@ -70,10 +75,9 @@ def test_it_is_small_and_nobody_special(image):
     assert config["User"].split(":")[0] not in ("", "0", "root")
 
 
+@pytest.mark.parametrize("image", ["notebook"], indirect=True)
 def test_a_terminal_of_a_server_finds_its_programs(image):
-    name, config, root = image
-    if name != "notebook":
-        pytest.skip("it has no terminals")
+    _, config, root = image
     done = subprocess.run(
         ["/usr/sbin/chroot", "--userspec", config["User"], root, "/bin/sh", "-c", TERMINAL],
         env={"PATH": "/usr/local/bin:/usr/bin:/bin", **dict(variable.split("=", 1) for variable in config["Env"])},

@@ -4,10 +4,10 @@ import re
 import shutil
 
 import pytest
-import yaml
 
 from hepspark.cli import main
 from hepspark.config import Config
+from hepspark.config.reading import read_text
 from hepspark.kubernetes_spark import EXECUTOR_CONTAINER, RUN_LABEL, executor_memory
 from tests.integration.deploy.charts import ROOT, each, objects_of
 
@@ -23,11 +23,11 @@ def of_kind(objects, kind):
 @each("values", ["helm/training"])
 def test_hepspark_takes_the_configuration(render, values):
     objects = objects_of(render(values))
-    configuration = yaml.safe_load(of_kind(objects, "ConfigMap")["data"]["config.yaml"])
+    configuration = read_text(of_kind(objects, "ConfigMap")["data"]["config.yaml"])
     # As the driver's command line completes it.
     folder = {"folder": "s3a://runs/demo"}
     config = Config.model_validate(configuration | folder)
-    given = yaml.safe_load(values.read_text()).get("config", {})
+    given = read_text(values.read_text()).get("config", {})
     alone = Config.model_validate(given | folder)
     for section in given:
         assert getattr(config, section) == getattr(alone, section)

@@ -195,7 +195,7 @@ class TrainConfig(Section):
     input: tuple[Url, ...] = ()
     """Data sets made by ingest, or folders of the published SparkDLTrigger HLF Parquet."""
     test_input: tuple[Url, ...] = ()
-    """Test data given apart, as the published is: published input then trains whole; a data set keeps its split."""
+    """Separate test data. All events of published Parquet in `input` then train; a data set keeps its own split."""
     output: Url | None = None
     """Run directory: plan, commits, metrics and the model. The same command continues an interrupted run."""
     network: Literal["hlf"] = "hlf"

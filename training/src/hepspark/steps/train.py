@@ -137,7 +137,7 @@ def _as_planned(train: TrainConfig, planned: Plan, storage: StorageConfig) -> Tr
 
 
 def _tell_of_changes(output: str, planned: Plan, storage: StorageConfig) -> None:
-    """Say that data sets are others than when the run was planned, which goes on with the events of then."""
+    """Say which data sets have changed since the run was planned; the run uses the events that it was planned with."""
     for source in planned.sources:
         try:
             found = dataset.find(source.url, storage)
@@ -145,8 +145,8 @@ def _tell_of_changes(output: str, planned: Plan, storage: StorageConfig) -> None
             continue  # the run has all that it needs in its shards
         if found and found.fingerprint != source.fingerprint:
             say(
-                f"{source.url}: changed since {output} was planned, which stays with the events of then; to train on "
-                "what is there now, choose another train.output"
+                f"{source.url}: changed since {output} was planned. The run uses the events that it was planned with. To "
+                "train on the new events, choose another train.output"
             )
 
 

@@ -145,8 +145,8 @@ def _tell_of_changes(output: str, planned: Plan, storage: StorageConfig) -> None
             continue  # the run has all that it needs in its shards
         if found and found.fingerprint != source.fingerprint:
             say(
-                f"{source.url}: changed since {output} was planned. The run uses the events that it was planned with. To "
-                "train on the new events, choose another train.output"
+                f"{source.url}: changed since {output} was planned. The run uses the events that it was planned with; "
+                "to train on the new events, choose another train.output"
             )
 
 

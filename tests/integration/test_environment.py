@@ -152,7 +152,8 @@ def test_what_java_was_given_is_named_where_it_ends_at_its_start(monkeypatch):
     # In a process of its own, as this one's Java may run already.
     program = (
         "from hepspark.config import SparkConfig; from hepspark.spark import spark_context\n"
-        "with spark_context(SparkConfig(driver_memory='512m', conf={'spark.driver.extraJavaOptions': '-Xms1g'})): pass"
+        "conf = {'spark.driver.extraJavaOptions': '-Xms1g', 'spark.hadoop.fs.s3a.secret.key': 'hidden'}\n"
+        "with spark_context(SparkConfig(driver_memory='512m', conf=conf)): pass"
     )
     monkeypatch.setenv("SPARK_SUBMIT_OPTS", "-Dmine=1")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)

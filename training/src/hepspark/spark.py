@@ -135,7 +135,9 @@ def _named(config: SparkConfig, conf: "SparkConf", home: Path) -> Iterator[None]
         memory = str(conf.get("spark.driver.memory"))
         reason = refusal(home, [f"-Xmx{memory}", *shlex.split(str(conf.get("spark.driver.extraJavaOptions")))])
         variables = (*READ_BY_JAVA, "SPARK_SUBMIT_OPTS")
-        given = [f"spark.driver_memory={memory}", *(f"{name}={value}" for name, value in sorted(config.conf.items()))]
+        # Others say nothing to Java, and may be secret.
+        own = [f"{name}={value}" for name, value in sorted(config.conf.items()) if name.startswith("spark.driver.")]
+        given = [f"spark.driver_memory={memory}", *own]
         given += [f"{name}={os.environ[name]}" for name in variables if os.environ.get(name)]
         raise InputError(
             f"Java does not start ({reason or 'the lines above say why'}); it was given {', '.join(given)}; "

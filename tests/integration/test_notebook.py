@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from py4j.protocol import Py4JJavaError
 
 from hepspark import notebook as hep
 from hepspark.config import StorageConfig
@@ -86,10 +87,20 @@ def test_executors_come_and_go_in_one_session(spark, published, tmp_path, capsys
 def register_blocks(context, executor):
     """Do what an executor does for a heartbeat that the driver takes for a stranger's."""
     environment, spark = context._jsc.sc().env(), context._jvm.org.apache.spark
-    endpoint = environment.rpcEnv().setupEndpointRef(environment.rpcEnv().address(), "BlockManagerEndpoint1")
+    endpoint = driver_endpoint(environment.rpcEnv())
     place = spark.storage.BlockManagerId.apply(executor, "127.0.0.1", 1, context._jvm.scala.Option.empty())
     folders = context._gateway.new_array(context._jvm.String, 0)
     environment.blockManager().master().registerBlockManager(place, folders, 1 << 40, 1 << 40, endpoint, False)
+
+
+def driver_endpoint(rpc):
+    """That of the driver's blocks; its name counts the Sparks that its Java has had."""
+    for number in range(1, 100):
+        try:
+            return rpc.setupEndpointRef(rpc.address(), f"BlockManagerEndpoint{number}")
+        except Py4JJavaError:
+            continue
+    raise AssertionError("the driver has no place of blocks")
 
 
 def test_a_cluster_whose_master_is_gone_is_told_at_once(spark, monkeypatch):

@@ -1,4 +1,5 @@
 import base64
+import json
 import re
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ import pytest
 
 from hepspark.config import StorageConfig
 from hepspark.errors import InputError
-from hepspark.sources import check_distinct, open_source, read_chunk
+from hepspark.sources import check_alike, check_distinct, open_source, read_chunk
 from tests.integration.test_evaluate_predict import part, write_dataset
 
 STORAGE = StorageConfig()
@@ -284,6 +285,21 @@ def test_copies_are_refused_in_one_input_and_in_two(tmp_path):
         check_distinct(sources, "train.input")
     with pytest.raises(InputError, match=rf"b/part-0\.parquet: is a copy of {re.escape(str(tmp_path))}/a/part-0"):
         open_source(str(tmp_path), STORAGE)
+
+
+def test_features_of_two_codes_are_not_mixed(tmp_path):
+    urls = [str(tmp_path / name) for name in ("a", "b", "c")]
+    for number, url in enumerate(urls[:2]):
+        write_dataset(url, [part(str(number), [0, 1, 2], number)])
+    published(tmp_path / "c", VECTORS, ONE_HOT)
+    sources = [open_source(url, STORAGE) for url in urls]
+    assert [source.compatibility for source in sources] == ["none", "none", None]
+    check_alike(sources, "train.input")
+    manifest = tmp_path / "b/manifest/00000001.json"
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(content | {"compatibility": "sparkdltrigger"}))
+    with pytest.raises(InputError, match=r"/b: was made with ingest\.compatibility=sparkdltrigger, and .*/a with none"):
+        check_alike([open_source(url, STORAGE) for url in urls], "train.input")
 
 
 @pytest.mark.parametrize(

@@ -391,6 +391,17 @@ def test_a_data_set_of_other_features_is_refused(line, step):
         line.run(step, input=[line.data])
 
 
+@pytest.mark.parametrize("step", [evaluate, predict])
+def test_features_of_another_code_are_refused(line, step):
+    model = artefact.load(line.model, STORAGE)
+    sources = tuple(source | {"compatibility": "sparkdltrigger"} for source in model.sources)
+    artefact.save(replace(model, sources=sources), STORAGE)
+    expected = r"/data: was made with ingest\.compatibility=none; the model .*=sparkdltrigger\. "
+    with pytest.raises(InputError, match=expected):
+        line.run(step, input=[line.data])
+    assert not store_for(line.outputs, STORAGE).walk(line.outputs)
+
+
 def merged(line, url):
     """A data set that holds 30 events of the line's in a file of another name, and 90 of its own."""
     (chunk, *_) = open_source(line.data, STORAGE).chunks

@@ -242,7 +242,11 @@ def silence() -> Iterator[str]:
 
 @pytest.mark.parametrize("by_proxy", [False, True])
 def test_silence_is_bounded_by_the_settings(
-    folder: Path, aws_environment: pytest.MonkeyPatch, silence: str, by_proxy: bool
+    folder: Path,
+    aws_environment: pytest.MonkeyPatch,
+    silence: str,
+    by_proxy: bool,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     set_all(aws_environment, folder, KEYS | ({"HTTP_PROXY": silence} if by_proxy else {}), "")
     begun = time.monotonic()
@@ -250,6 +254,8 @@ def test_silence_is_bounded_by_the_settings(
     told = refused(StorageConfig(endpoint=endpoint, attempts=2, read_timeout=0.5), UnreachableError)
     assert time.monotonic() - begun < 10
     assert f"{endpoint} did not answer in 0.5 s, 2 times" in told
+    shown = capsys.readouterr().err.splitlines()
+    assert shown == [f"{endpoint}: no answer in 0.5 s; attempt 2 of 2"]
     assert ("unset HTTP_PROXY" in told) == by_proxy
 
 

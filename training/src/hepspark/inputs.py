@@ -7,7 +7,7 @@ from hepspark.config import StorageConfig
 from hepspark.dataset import Excluded, Input
 from hepspark.errors import InputError
 from hepspark.rootfile import BadFileError, Survey, survey
-from hepspark.storage import name_of, store_for, suffix_of
+from hepspark.storage import is_pattern, name_of, store_for, suffix_of
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,9 @@ def _files(url: str, storage: StorageConfig) -> list[str]:
     below = [entry.url for entry in store.walk(url) if suffix_of(entry.url) == ".root"]
     if below:
         return below
-    is_pattern = any(character in url for character in "*?[")
-    matches = [entry.url for entry in store.glob(url)] if is_pattern else []
+    matches = [entry.url for entry in store.glob(url)] if is_pattern(url) else []
     if not matches:
-        problem = "no file matches" if is_pattern else "no such file, and no folder with *.root files"
+        problem = "no file matches" if is_pattern(url) else "no such file, and no folder with *.root files"
         raise InputError(f"{url}: {problem}; correct ingest.input")
     return matches
 

@@ -19,7 +19,7 @@ from hepspark.sources import Chunk, Events, Role, Source, read_chunk
 
 
 def check_fits(model: Model, sources: Sequence[Source]) -> None:
-    """Refuse data that are not of the model's features and classes, in their order.
+    """Refuse data that are not of the model's features and classes, in their order, or have other values of them.
 
     Args:
         model: Any.
@@ -28,7 +28,14 @@ def check_fits(model: Model, sources: Sequence[Source]) -> None:
     Raises:
         InputError: what differs, in which source, and what the model has in its place.
     """
+    trained = {found for record in model.sources if (found := record.get("compatibility"))}
     for source in sources:
+        if source.compatibility and trained and source.compatibility not in trained:
+            raise InputError(
+                f"{source.url}: was made with ingest.compatibility={source.compatibility}; the model {model.url} was "
+                f"trained on data of ingest.compatibility={' and '.join(sorted(trained))}. Ingest the ROOT files with "
+                "the model's value, or train a model on these data"
+            )
         for kind, own, given in (
             ("features", model.features, source.features),
             ("classes", model.classes, source.classes),

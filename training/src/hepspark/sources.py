@@ -80,6 +80,8 @@ class Source:
     """What the features are, in their order; the published files are of `schema.HLF`, without saying so."""
     classes: tuple[str, ...] = CLASSES
     """What the labels mean, by position."""
+    compatibility: str | None = None
+    """Which code's features they are, as `ingest.compatibility` has it; None for published files, which do not say."""
 
 
 def open_source(url: str, storage: StorageConfig, role: Role = "split") -> Source:
@@ -100,7 +102,8 @@ def open_source(url: str, storage: StorageConfig, role: Role = "split") -> Sourc
         role = "split" if role == "train" else role
         chunks = tuple(Chunk(join(url, part.path), part.sha256, published=False, role=role) for part in found.parts)
         files = {file.sha256: file.name for file in found.manifest.inputs}
-        return Source(url, found.fingerprint, role, chunks, files, found.manifest.features, found.manifest.classes)
+        made = found.manifest
+        return Source(url, found.fingerprint, role, chunks, files, made.features, made.classes, made.compatibility)
     store = store_for(url, storage)
     single = [entry for entry in store.glob(url) if suffix_of(entry.url) == ".parquet"]
     entries = single or [entry for entry in store.walk(url) if _is_data(entry, url)]
@@ -180,6 +183,26 @@ def check_distinct(sources: Sequence[Source], key: str) -> None:
                     f"{source.url}: holds the same events as {seen[sha256]} (of {name}); name them once in {key}"
                 )
         seen |= dict.fromkeys(source.files, source.url)
+
+
+def check_alike(sources: Sequence[Source], key: str) -> None:
+    """Refuse features of two codes in one training. Published files do not say which code made them.
+
+    Args:
+        sources: What was given.
+        key: Of the configuration, for the message.
+
+    Raises:
+        InputError: two data sets were made with different values of `ingest.compatibility`.
+    """
+    told = [source for source in sources if source.compatibility]
+    for source in told:
+        if source.compatibility != told[0].compatibility:
+            raise InputError(
+                f"{source.url}: was made with ingest.compatibility={source.compatibility}, and {told[0].url} with "
+                f"{told[0].compatibility}, so their features differ; ingest the ROOT files of one of them again, and "
+                f"name data of one kind in {key}"
+            )
 
 
 def read_chunk(chunk: Chunk, storage: StorageConfig) -> Events:

@@ -46,6 +46,8 @@ class PlannedSource(Section):
     fingerprint: str
     files: dict[str, str]
     """SHA-256 to name: of the published files, or of the ROOT files that a data set was made from."""
+    compatibility: str | None = None
+    """See `sources.Source`; None also in plans that were made before this was noted."""
 
 
 class Plan(Section):

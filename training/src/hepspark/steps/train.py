@@ -27,7 +27,7 @@ from hepspark.run import commits, plan, shards
 from hepspark.run.plan import Plan, PlannedSource
 from hepspark.schema import CLASSES
 from hepspark.session import spark_session
-from hepspark.sources import NothingThereError, Role, Source, check_distinct, open_source
+from hepspark.sources import NothingThereError, Role, Source, check_alike, check_distinct, open_source
 from hepspark.spark import reason, run_tasks
 from hepspark.storage import check_conditional_writes, join, refuse_strangers, store_for
 from hepspark.supervision import UNSUPERVISED, Supervision
@@ -37,6 +37,7 @@ from hepspark.wording import counted
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
+_INPUTS = "train.input and train.test_input"
 _TOLD_AGAIN = 20
 """Epochs that a run tells again when it goes on."""
 
@@ -176,7 +177,7 @@ def _parallelism(config: SparkConfig) -> tuple[int, int] | None:
 def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: StorageConfig) -> Plan:
     sources = _sources(train, storage)
     chunks = [chunk for source in sources if source.role != "test" for chunk in source.chunks]
-    check_apart(context, sources, "train.input and train.test_input", storage)
+    check_apart(context, sources, _INPUTS, storage)
     index = shards.index(context, chunks, train.validation_fraction, storage)
     chosen = plan.select(index, train.balance)
     rows = train.batch * train.batches_per_step
@@ -185,7 +186,7 @@ def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: S
     frozen = Plan(
         config=train,
         given=plan.given_keys(train),
-        sources=tuple(PlannedSource(url=s.url, role=s.role, fingerprint=s.fingerprint, files=s.files) for s in sources),
+        sources=tuple(map(_planned, sources)),
         network=NETWORKS[train.network](train.hidden),
         scaler=scaler.fit(
             [entry.shard.rows for entry in training],
@@ -202,11 +203,16 @@ def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: S
     return frozen
 
 
+def _planned(source: Source) -> PlannedSource:
+    return PlannedSource(**{name: getattr(source, name) for name in PlannedSource.model_fields})
+
+
 def _sources(train: TrainConfig, storage: StorageConfig, made: Collection[str] = ()) -> list[Source]:
     role: Role = "train" if train.test_input else "split"
     sources = [open_source(url, storage, role) for url in train.input if url not in made]
     sources += [open_source(url, storage, "test") for url in train.test_input if url not in made]
-    check_distinct(sources, "train.input and train.test_input")
+    check_distinct(sources, _INPUTS)
+    check_alike(sources, _INPUTS)
     return sources
 
 

@@ -91,6 +91,11 @@ def matches(path: str, pattern: str) -> bool:
     return _parts_match(path.split("/"), pattern.split("/"))
 
 
+def is_pattern(url: str) -> bool:
+    """Whether a URL holds signs of a pattern; a name may hold them too."""
+    return any(sign in url for sign in "*?[")
+
+
 def with_literals(pattern: str, is_there: Callable[[str], bool]) -> str:
     """A pattern in which the longest path that it begins with, and that is there as it is spelled, means itself.
 

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import boto3
@@ -16,6 +16,7 @@ import botocore.parsers
 
 from hepspark.config import StorageConfig
 from hepspark.errors import HepsparkError, InputError, RunError, UnreachableError
+from hepspark.progress import say
 from hepspark.storage.s3_settings import (
     AWS,
     UNUSABLE,
@@ -93,10 +94,18 @@ def _client(config: StorageConfig) -> "S3Client":
             response_checksum_validation="when_required",
         ),
     )
+    made.meta.events.register("needs-retry.s3", partial(_tell_of_silence, config))
     credentials = session.get_credentials()
     if credentials:  # fetched here, where whatever their source raises is known to be of settings
         credentials.get_frozen_credentials()
     return made
+
+
+def _tell_of_silence(config: StorageConfig, attempts: int, caught_exception: Exception | None, **_more: object) -> None:
+    """Say that a store is still waited for: with the longest times a minute passes until each new attempt."""
+    if isinstance(caught_exception, botocore.exceptions.ReadTimeoutError) and attempts < config.attempts:
+        endpoint = endpoint_of(config)
+        say(f"{endpoint}: no answer in {config.read_timeout:g} s; attempt {attempts + 1} of {config.attempts}")
 
 
 def forget_clients() -> None:

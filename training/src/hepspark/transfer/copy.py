@@ -12,7 +12,7 @@ from hepspark.config import Config, StorageConfig
 from hepspark.errors import InputError
 from hepspark.interrupts import finishing
 from hepspark.progress import Tracker, track
-from hepspark.storage import Entry, is_s3, join, name_of, store_for
+from hepspark.storage import Entry, is_pattern, is_s3, join, name_of, store_for
 from hepspark.storage.base import chunks
 from hepspark.storage.local import LocalStore
 from hepspark.storage.s3 import SHA256, S3Store, fetch
@@ -123,7 +123,7 @@ def ls(config: Config, url: str) -> dict[str, Any]:
     """
     store = store_for(url, config.storage)
     # A name may itself hold the signs of a pattern.
-    entries = (store.glob(url) if any(sign in url for sign in "*?[") else []) or _at(config, url)
+    entries = (store.glob(url) if is_pattern(url) else []) or _at(config, url)
     return listing(url, entries)
 
 

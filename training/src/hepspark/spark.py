@@ -100,7 +100,7 @@ def spark_context(
             told = _named(config, conf, Path(variables["JAVA_HOME"]))
             with starting, _java_is_quiet(), environment.applied(variables), told:
                 _to_its_end(lambda: started.append(_start(conf, bigdl=bigdl)))
-            with finishing("Spark is stopped first"):
+            with finishing("Spark is stopped first"), _silent_if_broken_off(started[0]):
                 yield started[0]
         finally:
             for context in started:
@@ -212,6 +212,17 @@ def _to_its_end(work: Callable[[], object]) -> None:
                 signal.signal(number, handler)
             for late in dict.fromkeys(asked):
                 afterwards.callback(signal.raise_signal, late)
+
+
+@contextmanager
+def _silent_if_broken_off(context: "SparkContext") -> Iterator[None]:
+    """Have Spark say nothing of the tasks that it loses while it is stopped in the middle of its work."""
+    try:
+        yield
+    except BaseException:
+        if is_running(context):
+            context.setLogLevel("OFF")
+        raise
 
 
 @contextmanager

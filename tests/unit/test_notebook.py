@@ -113,7 +113,7 @@ def test_properties_by_hand_say_the_same_as_arguments(server):
         ({"spark.executor.memory": "lots"}, r"spark\.executor\.memory: 'lots' is no amount of memory"),
         ({"spark.executor.instances": "two"}, r"spark\.executor\.instances: 'two' is not a whole number above 0"),
         ({"spark.master": "local[*]"}, r"spark\.master is local\[\*\], but here Spark's executors are pods"),
-        ({"spark.jars": f"{__file__}, /nope/my.jar"}, r"spark\.jars: there is no /nope/my\.jar; correct the path"),
+        ({"spark.jars": "/bin/sh, /nope/my.jar"}, r"spark\.jars: there is no /nope/my\.jar; correct the path"),
         ({"spark.files": "file:///nope/a.txt#b"}, r"spark\.files: there is no /nope/a\.txt;"),
         ({"spark.submit.pyFiles": "/nope/*.py"}, r"spark\.submit\.pyFiles: there is no /nope/\*\.py;"),
         ({"spark.dynamicAllocation.enabled": "True"}, r"spark\.dynamicAllocation\.enabled: BigDL cannot .*scale"),
@@ -129,12 +129,19 @@ def test_arguments_and_properties_must_not_contradict(server):
         configuration(server, executors=3, conf=SEED)
 
 
-def test_files_that_are_there_or_elsewhere_are_taken(server):
+def test_files_that_are_there_or_elsewhere_are_taken(server, tmp_path):
+    odd = tmp_path / "100%25 #1"
+    odd.mkdir()
+    for place in (tmp_path / "my.jar", odd / "my.jar"):
+        place.touch()
     files = {
-        "spark.jars": f"s3a://bucket/my.jar,local:/opt/my.jar,file://{__file__}",
-        "spark.archives": f"{__file__}#a",
+        "spark.jars": f"s3a://bucket/my.jar,local:/opt/my.jar,file://{tmp_path}/my.jar,{(odd / 'my.jar').as_uri()}",
+        "spark.archives": f"{tmp_path}/my.jar#a",
+        "spark.files": f"{tmp_path}/*.jar",
     }
     assert configuration(server, conf=files).spark.conf.items() >= files.items()
+    asked = configuration(server, conf={"spark.jars": f"{odd}/my.jar, {tmp_path}/my.jar"})
+    assert asked.spark.conf["spark.jars"] == f"{(odd / 'my.jar').as_uri()},{tmp_path}/my.jar"
 
 
 def test_elsewhere_this_machine_does_the_work():

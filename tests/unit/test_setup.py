@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,11 +17,13 @@ from hepspark.place import place
 REPOSITORY = Path(__file__).parents[2]
 ODD = ("my repo", "[1] é#%*'q\"", "./a, b: c", "-x")
 
-RECORDER = f"""#!{sys.executable}
+RECORD = """
 import json, os, sys
 with open(os.environ["RECORD"], "a") as record:
-    print(json.dumps({{"arguments": sys.argv[1:], "environment": dict(os.environ)}}), file=record)
+    print(json.dumps({"arguments": sys.argv[1:], "environment": dict(os.environ)}), file=record)
 """
+# By a shell, as the path of Python may itself be odd, and the first line of a program is taken apart at spaces.
+RECORDER = f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(RECORD)} \"$@\"\n"
 
 
 @pytest.fixture

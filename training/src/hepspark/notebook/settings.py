@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from glob import glob
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from hepspark.config import Config, checked
 from hepspark.errors import InputError
@@ -51,7 +53,9 @@ def configuration(
             f"{_DYNAMIC}: BigDL cannot train on executors that come and go; leave it out, and call "
             "hepspark.notebook.scale(n) where more or fewer are wanted"
         )
-    _check_files(given)
+    for name in _FILES:
+        if name in given:
+            given[name] = ",".join(_file(name, url.strip()) for url in given[name].split(",") if url.strip())
     count = _executors(given, place.cores if place else 1)
     reach = {f"spark.hadoop.fs.s3a.{name}": value for name, value in s3a(storage()).items()}
     if place is None or not place.executors:
@@ -77,13 +81,23 @@ def _executors(given: Mapping[str, str], usual_cores: int) -> int | None:
     return instances
 
 
-def _check_files(given: Mapping[str, str]) -> None:
-    """Refuse files that are not there: Spark would start without them, and only its log would tell."""
-    for name in _FILES:
-        for url in filter(None, map(str.strip, given.get(name, "").split(","))):
-            path = url.removeprefix("file://").partition("#")[0]
-            if ":" not in path and not glob(path):  # noqa: PTH207 (a pattern of any folder, as Spark takes it)
-                raise InputError(f"{name}: there is no {path}; correct the path, or leave it out")
+def _file(name: str, url: str) -> str:
+    """A file as Spark reads its name: what is there under a name with # or % is spelled as a URL.
+
+    Raises:
+        InputError: it is not there. Spark would start without it, and only its log would tell.
+    """
+    if url.startswith("file://"):
+        path = unquote(urlsplit(url).path)
+    elif ":" in url.partition("#")[0]:
+        return url
+    else:
+        path = url.partition("#")[0]
+        if Path(url).exists() and set("#%") & set(url):
+            return Path(url).absolute().as_uri()
+    if not Path(path).exists() and not glob(path):  # noqa: PTH207 (a pattern of any folder, as Spark takes it)
+        raise InputError(f"{name}: there is no {path}; correct the path, or leave it out")
+    return url
 
 
 def _on_executors(given: dict[str, str], count: int, place: Facility, reach: Mapping[str, str]) -> Config:

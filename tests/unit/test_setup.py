@@ -23,7 +23,7 @@ with open(os.environ["RECORD"], "a") as record:
     print(json.dumps({"arguments": sys.argv[1:], "environment": dict(os.environ)}), file=record)
 """
 # By a shell, as the path of Python may itself be odd, and the first line of a program is taken apart at spaces.
-RECORDER = f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(RECORD)} \"$@\"\n"
+RECORDER = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(RECORD)} "$@"\n'
 
 
 @pytest.fixture

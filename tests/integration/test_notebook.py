@@ -123,7 +123,6 @@ def test_executors_have_the_packages_that_a_user_installed(spark, tmp_path):
     def on_executors():
         return set(context.parallelize(range(8), 8).map(known).collect())
 
-    packages.share(context, home, tmp_path)
     assert on_executors() == {None}
     (home / "hepspark_of_a_user").mkdir()
     (home / "hepspark_of_a_user" / "__init__.py").write_text("VALUE = 1\n")

@@ -92,3 +92,49 @@ def test_a_command_that_is_to_ignore_ctrl_c_ignores_it():
         with pytest.raises(subprocess.TimeoutExpired):
             process.communicate(timeout=1)
         process.kill()
+
+
+PUT_OFF = """
+import time
+from hepspark.interrupts import finishing, told_at_once
+from hepspark.spark import _to_its_end
+told_at_once()
+def work():
+    print("ready", flush=True)
+    end = time.monotonic() + {seconds}
+    while time.monotonic() < end:
+        time.sleep(0.01)
+    print("done", flush=True)
+try:
+    with finishing("Spark is still starting"):
+        _to_its_end(work)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+print("went on")
+"""
+
+
+def put_off(seconds):
+    process = subprocess.Popen(
+        [sys.executable, "-c", PUT_OFF.format(seconds=seconds)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline().startswith("hepspark: interrupted: Spark is still starting (Ctrl-C again ends")
+    return process
+
+
+def test_an_interrupt_of_what_is_not_left_half_done_follows_it_once():
+    with put_off(seconds=1.5) as process:  # later than a second press would be taken for the same
+        assert process.communicate(timeout=10) == ("done\ninterrupted\nwent on\n", "")
+    assert process.returncode == 0
+
+
+def test_a_second_interrupt_ends_also_what_is_not_left_half_done():
+    with put_off(seconds=60) as process:
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.02)
+        assert process.communicate() == ("", "hepspark: interrupted again; ended at once\n")
+    assert process.returncode == 130

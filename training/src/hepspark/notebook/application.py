@@ -28,7 +28,7 @@ from hepspark.spark import (
     undone_if_it_fails,
 )
 from hepspark.steps.train import fitting
-from hepspark.supervision import UNSUPERVISED, quieten_py4j
+from hepspark.supervision import UNSUPERVISED
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -95,7 +95,6 @@ def session(
         say("Spark starts again, because other settings are asked for; what it had cached is gone")
         _end()
     check_ports(config.spark)
-    quieten_py4j()  # what it would tell of a Java that ends, this tells
     if config.spark.on_kubernetes:
         template.write()
         _ending.callback(template.path().unlink, missing_ok=True)
@@ -140,7 +139,7 @@ def _started(config: Config) -> Application:
 
 def share_packages() -> None:
     """Give the executors what the user has installed by `%pip`; nothing happens where the kernel has it alone."""
-    if _open is None or _open.is_local or facility() is None:
+    if _open is None or _open.is_local or facility() is None or not packages.installed(packages.folder()):
         return
     archives = Path(_ending.enter_context(tempfile.TemporaryDirectory(prefix="hepspark-packages-")))
     packages.share(_open.context, packages.folder(), archives)

@@ -62,17 +62,20 @@ def _installed(path: Iterable[str]) -> list[str]:
     return [f"{name}=={version}" for name, version in sorted(found.items())]
 
 
+def installed(packages: Path) -> list[Path]:
+    """The files of the user's packages, in order."""
+    return sorted(file for file in packages.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+
+
 def share(context: "SparkContext", packages: Path, archives: Path) -> None:
     """Give the executors of a Spark the user's packages, for all tasks from now on.
 
     Args:
         context: The Spark.
-        packages: Folder of the packages; nothing happens where there are none.
+        packages: Folder of the packages; nothing happens where they have not changed.
         archives: Folder that receives the archive, to stay as long as the Spark.
     """
-    files = sorted(file for file in packages.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-    if not files:
-        return
+    files = installed(packages)
     state = [(str(file.relative_to(packages)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     name = _PREFIX + hashlib.sha256(repr(state).encode()).hexdigest()[:16]
     own: list[str] = context._python_includes or []

@@ -1,13 +1,20 @@
 """`%pip` in a kernel, with a real pip and a home folder of its own."""
 
 import os
+import ssl
 import subprocess
 import sys
 import sysconfig
+import threading
+import time
 import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+
+from tests.integration.middleman import free_port_url
 
 CELLS = """
 import os, site, sys
@@ -45,23 +52,72 @@ def cells(tmp_path):
     wheel(index, "hepspark_tiny")
     wheel(index, "hepspark_greedy", needs="numpy<1")
     wheel(index, "numpy", version="0.9")
-    environment = os.environ | {
+    # Of this machine's own index, if it has one, a server knows nothing.
+    own = {name for name in os.environ if name.startswith("PIP_") or name.endswith("CA_BUNDLE")}
+    environment = {name: value for name, value in os.environ.items() if name not in own} | {
+        "PIP_CONFIG_FILE": os.devnull,
         "HOME": str(tmp_path),
         "IPYTHONDIR": str(tmp_path / "ipython"),
         "PYTHONPATH": os.pathsep.join(
             [sysconfig.get_path("purelib"), *(path for path in sys.path if path.endswith("src"))]
         ),
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(index),
         "PIP_USER": "1",  # for who runs the tests as root, to whom Python's own folder is open
     }
 
-    def run(*lines):
+    def run(*lines, **variables):
         program = [sys._base_executable, "-c", CELLS, *lines]
-        ended = subprocess.run(program, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+        variables = environment | (variables or {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index)})
+        ended = subprocess.run(program, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=240)
         return ended.stdout + ended.stderr
 
     return run
+
+
+@pytest.fixture
+def index(tmp_path):
+    """A site's index of packages, over HTTPS, by an authority of its own: its URL, and the authority's certificate."""
+    pages = tmp_path / "pages"
+    (pages / "simple/hepspark-tiny").mkdir(parents=True)
+    wheel(pages / "simple/hepspark-tiny", "hepspark_tiny")
+    request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
+    names = ["-days", "1", "-subj", "/CN=index", "-addext", "subjectAltName=IP:127.0.0.1"]
+    key, certificate = tmp_path / "index.key", tmp_path / "index.crt"
+    subprocess.run([*request, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=pages))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"https://127.0.0.1:{server.server_port}/simple/", certificate
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_package_comes_from_the_sites_index(cells, index):
+    url, authority = index
+    install, shown = "%pip install hepspark_tiny", "import hepspark_tiny; print(hepspark_tiny.VALUE)"
+    told = cells(install, PIP_INDEX_URL=url)
+    assert "CERTIFICATE_VERIFY_FAILED" in told
+    assert f"pip failed; its last lines tell why. The site's package index is {url}" in told
+    told = cells("%pip install hepspark_nowhere", PIP_INDEX_URL=url, HEPSPARK_CA_FILE=str(authority))
+    assert "No matching distribution found for hepspark_nowhere" in told
+    told = cells(install, shown, PIP_INDEX_URL=url, HEPSPARK_CA_FILE=str(authority))
+    assert told.endswith("found\n"), told
+    assert "pip failed" not in told
+
+
+def test_an_index_that_is_not_there_is_told_in_seconds(cells):
+    url = f"{free_port_url()}/simple/"
+    begun = time.monotonic()
+    told = cells("%pip install hepspark_tiny", PIP_INDEX_URL=url.replace("//", "//me:secret@"))
+    assert "Connection refused" in told
+    assert "secret" not in told
+    assert f"pip failed; its last lines tell why. The site's package index is {url}" in told
+    assert time.monotonic() - begun < 60
 
 
 def test_a_package_is_there_at_once_and_in_the_next_kernel(cells, tmp_path):

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pytest
 from hepspark_hub.servers import spawner
 
 from tests.unit.hub_settings import settings
@@ -14,6 +15,17 @@ def test_a_server_knows_its_users_workspace():
     ada = SimpleNamespace(user=SimpleNamespace(name="ada"))
     assert variables["HEPSPARK_WORKSPACE"](ada) == "s3a://workspaces/ada"
     assert variables["AWS_CA_BUNDLE"] == "/etc/hepspark-ca/ca.crt"
+
+
+@pytest.mark.parametrize(
+    ("index", "trusted"),
+    [("https://packages.example.org/simple/", None), ("http://me:x@packages:8080/simple/", "packages:8080")],
+)
+def test_a_server_takes_packages_from_the_sites_index(index, trusted):
+    servers = settings().servers.model_dump() | {"package_index": index}
+    variables = spawner(settings(servers=servers))["environment"]
+    assert (variables["PIP_INDEX_URL"], variables.get("PIP_TRUSTED_HOST")) == (index, trusted)
+    assert not [name for name in spawner(settings())["environment"] if name.startswith("PIP_")]
 
 
 def test_a_server_passes_the_restricted_standard():

@@ -130,7 +130,8 @@ capabilities:
     "start_seconds" .Values.servers.startSeconds
     "idle_minutes" .Values.servers.idleMinutes
     "node_selector" .Values.servers.nodeSelector
-    "tolerations" .Values.servers.tolerations)
+    "tolerations" .Values.servers.tolerations
+    "package_index" .Values.servers.packageIndex)
   "administrator" .Values.auth.administrator }}
 {{- with .Values.auth.oidc }}
 {{- if .clientId }}

@@ -1,6 +1,7 @@
 """The pods of users' servers, as KubeSpawner makes them."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from hepspark_hub import namespaces
 from hepspark_hub.settings import Settings
@@ -82,6 +83,10 @@ def environment(settings: Settings) -> dict[str, Any]:
         "HEPSPARK_PUBLIC": ",".join(workspace.public),
         "HEPSPARK_WORKSPACE": lambda server: f"s3a://{workspace.bucket}/{prefix_of(server.user.name)}".rstrip("/"),
     }
+    if index := settings.servers.package_index:
+        variables["PIP_INDEX_URL"] = index
+        if index.startswith("http:"):  # which pip would refuse
+            variables["PIP_TRUSTED_HOST"] = urlsplit(index).netloc.rpartition("@")[2]
     if storage.ca_config_map:
         variables |= {
             "HEPSPARK_CA_FILE": str(namespaces.CA_FILE),

@@ -90,6 +90,8 @@ class Servers(Section):
     """Until a server that nobody uses is stopped; 0: never."""
     node_selector: dict[str, str] = {}
     tolerations: tuple[dict[str, str], ...] = ()
+    package_index: Url | Literal[""] = ""
+    """Where `%pip install` finds packages; pip's own choice where this is empty."""
 
 
 class Oidc(Section):

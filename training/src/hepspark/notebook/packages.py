@@ -15,6 +15,9 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import certifi
 
 from hepspark.progress import say
 
@@ -42,11 +45,16 @@ def environment(notes: Path) -> dict[str, str]:
     Raises:
         OSError: a folder cannot be written to.
     """
+    variables: dict[str, str] = {}
     folder().mkdir(parents=True, exist_ok=True)  # a kernel looks there only if it was there when the kernel began
     notes.mkdir(parents=True, exist_ok=True)
+    if authority := os.environ.get("HEPSPARK_CA_FILE"):
+        trusted = notes / "authorities.pem"
+        trusted.write_text(f"{Path(certifi.where()).read_text()}\n{Path(authority).read_text()}")
+        variables["PIP_CERT"] = str(trusted)
     fixed = notes / "constraints.txt"
     fixed.write_text("".join(f"{line}\n" for line in _installed(path for path in sys.path if path != str(folder()))))
-    return {
+    return variables | {
         "PIP_CONSTRAINT": str(fixed),
         "PIP_BREAK_SYSTEM_PACKAGES": "1",  # Debian's pip would refuse the home folder, too
         "PIP_NO_CACHE_DIR": "1",  # the home folder is small
@@ -121,8 +129,9 @@ class Pip:
 
     @staticmethod
     def _refused() -> str:
-        index = os.environ.get("PIP_INDEX_URL")
-        where = f"The site's package index is {index}" if index else "The operator has named no package index"
+        index = urlsplit(os.environ.get("PIP_INDEX_URL", ""))
+        shown = index._replace(netloc=index.netloc.rpartition("@")[2]).geturl()  # a password is not for the page
+        where = f"The site's package index is {shown}" if shown else "The operator has named no package index"
         return (
             f"pip failed; its last lines tell why. {where}. Packages that the facility brings keep their versions; "
             "`%pip list` shows them"

@@ -28,6 +28,11 @@ def worker(_):
     import numpy, hepspark
     return [sys.executable, numpy.__file__, hepspark.__file__, os.environ.get("PYTHONHASHSEED")]
 
+def later(_):
+    import gc, pyspark, py4j
+    archives = [entry for entry in sys.path if entry.endswith((".zip", ".jar")) and os.path.exists(entry)]
+    return [gc.get_freeze_count(), archives, pyspark.__file__, py4j.__file__]
+
 def parity(number):
     return [(f"key {number % 2}", number)]
 
@@ -40,6 +45,7 @@ with spark_context(SparkConfig(master="local[2]", driver_memory="512m", conf=con
     system = context._jvm.java.lang.System
     told = {
         "worker": run_tasks(context, worker, [0])[0],
+        "later": run_tasks(context, later, [0])[0],
         "groups": sorted(run_grouped(context, parity, [1, 2, 3, 4], lambda key, numbers: sum(numbers), 2, "")),
         "rows": sql_session(context).range(3).count(),
         "master": context.master,
@@ -98,6 +104,10 @@ def test_spark_java_and_python_are_hepsparks_own(foreign):
     assert numpy.startswith(f"{place}/venv/")
     assert package == f"{place}/src/hepspark/__init__.py"
     assert seed == "0"
+    frozen, archives, *modules = told["later"]
+    assert frozen > 10_000
+    assert archives == []
+    assert [module.startswith(f"{place}/venv/") for module in modules] == [True, True]
 
 
 def test_it_works_from_a_folder_of_any_name(foreign):

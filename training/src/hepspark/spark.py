@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hepspark import environment, kubernetes_spark
+from hepspark import environment, kubernetes_spark, workers
 from hepspark.config import SparkConfig, StorageConfig
 from hepspark.errors import HepsparkError, InputError, RunError, first_line, named, told_by_executor, unforeseen
 from hepspark.interrupts import finishing, put_off
@@ -563,6 +563,7 @@ def _configuration(config: SparkConfig, of_cluster: Mapping[str, str], *, bigdl:
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.extraJavaOptions": f"{opens} {quiet}",
         "spark.executor.extraJavaOptions": opens,
+        "spark.python.daemon.module": workers.MODULE,
     }
     if config.master.startswith("local"):
         settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}

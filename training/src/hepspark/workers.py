@@ -52,7 +52,7 @@ def main() -> None:
     from pyspark import daemon
 
     daemon.worker = sparing(daemon.worker)
-    daemon.manager()
+    daemon.manager()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

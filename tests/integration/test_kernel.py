@@ -154,6 +154,14 @@ work = Thread(target=count)
 work.start()
 work.join()
 """,
+    "streaming": """
+query = spark.readStream.format("rate").load().writeStream.format("noop").start()
+query.awaitTermination()
+""",
+    "streaming beside": """
+spark.readStream.format("rate").load().writeStream.format("noop").start()
+time.sleep(600)
+""",
     "stepwise": """
 while True:
     try:
@@ -167,6 +175,7 @@ while True:
 @pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
 def test_interrupt_ends_the_work(kernel, client, work):
     interrupted(kernel, client, work)
+    assert run(client, "print(len(spark.streams.active))") == "0\n"
 
 
 @pytest.mark.parametrize(
@@ -208,19 +217,25 @@ print(hep.session().range(7).count(), *[name for name, value in CONF.items() if 
 """
 
 
+ANY_JAVA = (NEW_JAVA, "hep.stop()")
+
+
 @pytest.mark.parametrize(
-    ("conf", "told"),
+    ("conf", "told", "starts"),
     [
-        ({"spark.plugins": "no.such.Plugin"}, "no.such.Plugin"),
-        ({"spark.driver.extraJavaOptions": "-XX:MaxHeapFreeRatio=200"}, "spark.driver.extraJavaOptions"),
-        ({"spark.port.maxRetries": "0", "spark.driver.port": "{port}"}, "Address already in use"),
+        ({"spark.plugins": "no.such.Plugin"}, "no.such.Plugin", ANY_JAVA),
+        ({"spark.master": "nonsense"}, "spark.master: expected local[*]", ANY_JAVA),
+        ({"spark.master": "spark://127.0.0.1:1"}, "no master of a Spark cluster answers (127.0.0.1:1: ", ANY_JAVA),
+        ({"spark.port.maxRetries": "0", "spark.driver.port": "{port}"}, "Address already in use", ANY_JAVA),
+        # A Java that runs takes no options.
+        ({"spark.driver.extraJavaOptions": "-XX:MaxHeapFreeRatio=200"}, "spark.driver.extraJavaOptions", [NEW_JAVA]),
+        ({"spark.driver.memory": "9000000g"}, "Could not reserve enough space", [NEW_JAVA]),
     ],
 )
-def test_a_start_that_fails_leaves_nothing_to_the_next(client, conf, told):
+def test_a_start_that_fails_leaves_nothing_to_the_next(client, conf, told, starts):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         conf = {name: value.format(port=taken.getsockname()[1]) for name, value in conf.items()}
-        # A Java that runs takes no options.
-        for before in [NEW_JAVA] if told in conf else [NEW_JAVA, "hep.stop()"]:
+        for before in starts:
             run(client, before)
             started = f"SparkSession.builder.config(map={conf}).getOrCreate()"
             _, error = answered(client, client.execute("from pyspark.sql import SparkSession\n" + started))

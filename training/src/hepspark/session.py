@@ -72,6 +72,7 @@ def spark_session(config: Config, supervision: Supervision, *, bigdl: bool = Fal
         yield shared
         return
     if not config.spark.on_kubernetes:
+        standalone.check_master(config.spark.master)
         with spark_context(config.spark, config.storage, bigdl=bigdl) as context:
             yield context
         return

@@ -439,6 +439,18 @@ def cancel_jobs(
     return found
 
 
+def stop_queries(context: "SparkContext") -> bool:
+    """End all streaming queries; one whose jobs are cancelled would fail.
+
+    Returns:
+        Whether there were any.
+    """
+    active = [query for query in sql_session(context).streams.active if query.isActive]
+    for query in active:
+        query.stop()
+    return bool(active)
+
+
 def set_property(context: "SparkContext", name: str, value: str) -> None:
     """Change a property of a running Spark, for those who read it from now on."""
     context._jsc.sc().conf().set(name, value)

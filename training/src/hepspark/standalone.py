@@ -1,5 +1,6 @@
-"""Whether a standalone cluster of Spark has room for more executors; its master tells nobody who does not ask."""
+"""Whether a standalone cluster of Spark is there, and has room for more executors; its master tells who asks."""
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 from hepspark.errors import InputError, RunError
@@ -10,6 +11,32 @@ if TYPE_CHECKING:
 
 _REQUEST = "org.apache.spark.deploy.DeployMessages$RequestMasterState$"
 _ANSWER = "org.apache.spark.deploy.DeployMessages$MasterStateResponse"
+_SCHEME = "spark://"
+_CONNECT_SECONDS = 5.0
+
+
+def check_master(master: str) -> None:
+    """Refuse a cluster that cannot be reached. Spark would try for two minutes, and end for a reason that follows.
+
+    Args:
+        master: Spark's master; others than of a standalone cluster are not looked at.
+
+    Raises:
+        InputError: none of the cluster's masters takes connections.
+    """
+    if not master.startswith(_SCHEME):
+        return
+    problems = []
+    for place in master.removeprefix(_SCHEME).split(","):
+        host, _, port = place.rpartition(":")
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS):
+                return
+        except (OSError, ValueError, OverflowError) as error:
+            problems.append(f"{place}: {getattr(error, 'strerror', None) or error}")
+    raise InputError(
+        f"spark.master: no master of a Spark cluster answers ({'; '.join(problems)}); start it, or correct spark.master"
+    )
 
 
 def check(context: "SparkContext", executors: int) -> None:

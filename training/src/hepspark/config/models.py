@@ -26,51 +26,52 @@ class StorageConfig(Section):
     """How s3a:// URLs are reached. Credentials come from the usual AWS environment variables and files."""
 
     endpoint: str | None = None
-    """URL of the S3 endpoint; AWS_ENDPOINT_URL where this is empty, and AWS itself where both are."""
+    """URL of the S3 endpoint. Default: AWS_ENDPOINT_URL; if that is not set, AWS itself."""
     region: str | None = None
-    """Region that requests are signed for; AWS_REGION or the profile's where it is left out, and else us-east-1."""
+    """Region for the signature of requests. Default: AWS_REGION, the region of the profile, or us-east-1."""
     path_style: bool = True
     """Whether the bucket is part of the path (MinIO, Ceph) or of the host name (AWS)."""
     ca_bundle: LocalFile | None = None
-    """File of CA certificates that the endpoint's certificate is checked against."""
+    """File with CA certificates. They verify the certificate of the endpoint."""
     connect_timeout: Annotated[float, Field(gt=0, le=300), NUMBER] = 10.0
     """Seconds to wait for a connection."""
     read_timeout: Annotated[float, Field(gt=0, le=3600), NUMBER] = 60.0
     """Seconds to wait for an answer."""
     attempts: Annotated[int, Field(ge=1, le=20), NUMBER] = 4
-    """How often a request is tried that fails for a passing reason."""
+    """How often a request is tried when it fails for a temporary reason."""
 
 
 class ExecutorConfig(Section):
-    """Executors on Kubernetes. One place sets their number: Spark's and BigDL's settings follow from it."""
+    """Executors on Kubernetes. The settings of Spark and BigDL follow from these keys."""
 
     instances: Annotated[int, Field(ge=1, le=10_000), NUMBER] = 2
-    """Executors, each a pod; `train.batch` must be a multiple of `instances` times `cores`."""
+    """Number of executors. Each is a pod. `train.batch` must be a multiple of `instances` times `cores`."""
     cores: Annotated[int, Field(ge=1, le=256), NUMBER] = 1
-    """Cores of an executor: tasks it works on at once, and the limit of its pod."""
+    """Cores of an executor: the number of tasks that it runs at the same time, and the CPU limit of its pod."""
     cpu: Annotated[str, Form(r"^([1-9][0-9]*m?|[0-9]+\.[0-9]*[1-9])$", "CPU such as 500m, 0.5 or 2")] | None = None
-    """CPU that the pod of an executor requests, as Kubernetes writes it; its cores where this is left out."""
+    """CPU that the pod of an executor requests, in the notation of Kubernetes. Default: `cores`."""
     memory: Memory = "1g"
     """Heap of an executor. Its pod gets 40% more, at least 512 MiB, for Python and native memory."""
     pending_timeout: Annotated[int, Field(ge=1, le=86_400), NUMBER] = 300
-    """Seconds until a run ends whose executors do not all start."""
+    """Seconds to wait until all executors have started. Then the run ends."""
 
 
 class KubernetesConfig(Section):
     """Where and how executor pods are made."""
 
     image: str | None = None
-    """Image of the executors, which must be the driver's own."""
+    """Image of the executors. It must be the image of the driver."""
     namespace: str | None = None
-    """Namespace of the executors; the driver's own where this is empty."""
+    """Namespace of the executors. Default: the namespace of the driver."""
     executor_template: LocalFile | None = None
-    """File with a pod whose container `executor` is completed by Spark: security context, credentials, node choice."""
+    """File with a pod, as a template of executors: security context, credentials, choice of nodes. Spark completes the
+    container `executor` in it."""
     service_account: Annotated[str, StringConstraints(min_length=1)] = "spark-executor"
     """Service account of the executors; it needs no rights."""
     driver_port: Annotated[int, Field(ge=1024, le=65_535), NUMBER] = 7078
-    """Port of the driver's pod that executors register at."""
+    """Port of the driver's pod. Executors register there."""
     block_manager_port: Annotated[int, Field(ge=1024, le=65_535), NUMBER] = 7079
-    """Port of every pod of the run, the driver's too, at which they exchange data."""
+    """Port of every pod of the run, also of the driver's. The pods exchange data there."""
 
 
 class SparkConfig(Section):
@@ -87,13 +88,13 @@ class SparkConfig(Section):
     app_name: str = "hepspark"
     """Name that Spark shows."""
     driver_memory: Memory = "3g"
-    """Heap of the driver, which in local mode does all the work."""
+    """Heap of the driver. In local mode the driver does all the work."""
     executor: ExecutorConfig = ExecutorConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()
     event_log: Url | None = None
-    """Folder for Spark's event logs, which a history server reads; only on Kubernetes."""
+    """Folder for Spark's event logs, for a history server. Only on Kubernetes."""
     conf: dict[str, str] = {}
-    """Further Spark properties, taken as they are."""
+    """Further properties of Spark. hepspark does not change them."""
 
     @property
     def on_kubernetes(self) -> bool:
@@ -113,41 +114,41 @@ class SimulateConfig(Section):
     """Simulated collision events in Delphes layout."""
 
     output: Url | None = None
-    """Folder that receives one ROOT file per class and chunk."""
+    """Folder for the ROOT files, one or more per class."""
     classes: Annotated[tuple[ClassName, ...], Field(min_length=1)] = CLASSES
     """Which processes to simulate."""
     events: Annotated[int, Field(ge=1, le=100_000_000), NUMBER] = 300
-    """Events to write per class; each holds a lepton that may pass the selection."""
+    """Events to write per class. Each event has a lepton that may pass the selection."""
     events_per_file: Annotated[int, Field(ge=1, le=1_000_000), NUMBER] = 1_000
-    """Events in one ROOT file, which is also the unit of parallel work."""
+    """Events in one ROOT file. One process makes one file at a time."""
     seed: Annotated[int, Field(ge=0, le=800_000_000), NUMBER] = 42
-    """Seed of every random number; the same seed gives the same events whatever the number of workers."""
+    """Seed of all random numbers. The same seed gives the same events with any number of workers."""
     pileup: Annotated[float, Field(ge=0, le=200), NUMBER] = 20.0
     """Mean number of further proton collisions in an event."""
     pileup_pool: Annotated[int, Field(ge=1, le=1_000_000), NUMBER] = 2_500
-    """Minimum-bias events from which pile-up is drawn."""
+    """Number of minimum-bias events. Pile-up is taken from them at random."""
     workers: Annotated[int, Field(ge=0, le=1024), NUMBER] = 0
-    """Processes that simulate; 0 is one per core."""
+    """Number of processes that simulate. 0: one per core."""
 
 
 class IngestConfig(Section):
-    """ROOT files in, a data set of features and particle sequences out."""
+    """Makes a data set of features and particle sequences from ROOT files."""
 
     input: dict[str, tuple[Url, ...]] = {}
-    """Class to files, folders or globs: {ttbar: [/data/ttbar/*.root]}; the class `unlabelled` is for real data."""
+    """Files, folders or globs of each class: {ttbar: [/data/ttbar/*.root]}. Class `unlabelled` is for real data."""
     output: Url | None = None
-    """The data set; new files are added to one that is there."""
+    """Folder of the data set. If the data set exists, new files are added to it."""
     on_bad_file: Literal["fail", "skip"] = "fail"
-    """Whether a file that cannot be read, or events that are in two files, stop the run; or whether the file is set
-    aside, each event is taken once, and the manifest lists them."""
+    """What happens when a file cannot be read, or when events are in two files. `fail`: the run stops. `skip`: the file
+    is left out, each event is taken once, and the manifest lists both."""
     particles: bool = True
     """Whether to store the particle sequences beside the 14 features."""
     compatibility: Literal["none", "sparkdltrigger"] = "none"
-    """`sparkdltrigger` reproduces the published code where it differs from its description."""
+    """`sparkdltrigger` computes what the published code computes, also where the code differs from its description."""
     entries_per_task: Annotated[int, Field(ge=100, le=10_000_000), NUMBER] = 10_000
-    """Entries of a file that one task reads; longer files are split."""
+    """Entries of a file that one task reads. Longer files are divided among tasks."""
     entries_per_chunk: Annotated[int, Field(ge=10, le=100_000), NUMBER] = 1_000
-    """Entries that are in memory at once, which bounds the memory of a task."""
+    """Entries in memory at the same time. A smaller number needs less memory."""
 
     @model_validator(mode="after")
     def _classes_are_known(self) -> "IngestConfig":
@@ -159,31 +160,31 @@ class IngestConfig(Section):
 
 
 class BalanceConfig(Section):
-    """How many events of each class training sees."""
+    """How many events of each class are used for training."""
 
     mode: Literal["smallest", "none"] = "smallest"
-    """`smallest` takes as many events of every class as the rarest one has; `none` takes all."""
+    """`smallest`: of every class as many events as the class with the fewest events has. `none`: all events."""
     max_per_class: Annotated[int, Field(ge=1), NUMBER] | None = None
-    """Upper bound on the training events of one class."""
+    """Largest number of training events of one class."""
 
 
 class ScheduleConfig(Section):
-    """The learning rate from the first committed step to the last."""
+    """The learning rate, from the first step to the last."""
 
     rate: Annotated[float, Field(gt=0, le=10), NUMBER] = 4e-3
-    """Learning rate at `reference_batch` events a batch."""
+    """Learning rate for batches of `reference_batch` events."""
     reference_batch: Annotated[int, Field(ge=1), NUMBER] = 768
-    """Batch size that `rate` belongs to."""
+    """Batch size for which `rate` is meant."""
     scaling: Literal["linear", "sqrt", "none"] = "linear"
-    """How the rate grows when the batch is larger than the reference."""
+    """How the rate grows when `batch` is larger than `reference_batch`."""
     max_rate: Annotated[float, Field(gt=0, le=10), NUMBER] = 1e-2
-    """Bound on the scaled rate."""
+    """Largest rate after the scaling."""
     warmup_epochs: Annotated[float, Field(ge=0, le=100), NUMBER] = 1.0
-    """Epochs over which the rate climbs linearly to its full value."""
+    """Number of epochs in which the rate grows linearly to its full value."""
     decay: Literal["cosine", "constant"] = "cosine"
     """How the rate falls after the warm-up."""
     final_fraction: Annotated[float, Field(ge=0, le=1), NUMBER] = 0.02
-    """Share of the full rate that is left at the end of the decay."""
+    """Rate at the end of the decay, as a fraction of the full rate."""
 
 
 Width = Annotated[int, Field(ge=1, le=1000), NUMBER]
@@ -193,77 +194,78 @@ class TrainConfig(Section):
     """A training run: its data, its network, its steps."""
 
     input: tuple[Url, ...] = ()
-    """Data sets made by ingest, or folders of the published SparkDLTrigger HLF Parquet."""
+    """Data sets of `ingest`, or published SparkDLTrigger HLF Parquet: files, folders or globs."""
     test_input: tuple[Url, ...] = ()
-    """Separate test data. All events of published Parquet in `input` then train; a data set keeps its own split."""
+    """Separate test data. Then all events of published Parquet in `input` are training events. The events of a data set
+    keep their side (train or test)."""
     output: Url | None = None
-    """Run directory: plan, commits, metrics and the model. The same command continues an interrupted run."""
+    """Folder of the run: plan, commits, metrics and the model. The same command continues an interrupted run."""
     network: Literal["hlf"] = "hlf"
-    """Which network is trained."""
+    """The network."""
     hidden: Annotated[tuple[Width, ...], Field(min_length=1, max_length=10)] | None = None
-    """Widths of its hidden layers, from the input on; those of the published network where left out."""
+    """Widths of the hidden layers, from the input to the output. Default: those of the published network."""
     epochs: Annotated[int, Field(ge=1, le=10_000), NUMBER] = 30
-    """Passes over the training events."""
+    """Number of epochs. In each epoch every training event is used once."""
     batch: Annotated[int, Field(ge=1, le=1_000_000), NUMBER] = 2304
-    """Events in one global batch, the same whatever the number of executors, which must share it evenly."""
+    """Events in one batch, over all executors. It does not depend on the number of executors, and must be a multiple of
+    the number of all their cores."""
     batches_per_step: Annotated[int, Field(ge=1, le=100_000), NUMBER] = 16
-    """Batches between two commits."""
+    """Batches in one step. Each step ends with a commit."""
     schedule: ScheduleConfig = ScheduleConfig()
     balance: BalanceConfig = BalanceConfig()
     early_stopping_epochs: Annotated[int, Field(ge=0, le=10_000), NUMBER] = 8
-    """Stop after so many epochs without a better validation loss; 0 never stops."""
+    """Number of epochs without a better validation loss after which the training ends. 0: it does not end early."""
     seed: Annotated[int, Field(ge=0, lt=2**31), NUMBER] = 42
     """Seed of the initial weights."""
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5), NUMBER] = 0.1
-    """Share of the training side that is held out for validation; the test side is never looked at."""
+    """Fraction of the training side that is used for validation. Events of the test side are not used."""
 
 
 class EvaluateConfig(Section):
     """Figures and pictures of a trained model on the test side of its data."""
 
     model: Url | None = None
-    """Model directory that train wrote."""
+    """Folder of the model, from `train`."""
     input: tuple[Url, ...] = ()
-    """Data sets whose test side is scored; empty takes those that the model was trained on."""
+    """Data sets. The events of their test side are scored. Default: the data of the training."""
     output: Url | None = None
     """Folder for evaluation.json and report.html."""
     signal: ClassName = "ttbar"
-    """The class whose efficiency is quoted."""
+    """The signal class. The report gives its efficiency."""
     background_efficiencies: tuple[Annotated[float, Field(gt=0, lt=1), NUMBER], ...] = (0.001, 0.01, 0.1)
-    """Background efficiencies at which the signal efficiency is quoted."""
+    """Background efficiencies for which the report gives the signal efficiency."""
 
 
 class PredictConfig(Section):
-    """Class probabilities for every event of a data set."""
+    """Class probabilities of every event of a data set."""
 
     model: Url | None = None
-    """Model directory that train wrote."""
+    """Folder of the model, from `train`."""
     input: tuple[Url, ...] = ()
     """Data sets to score."""
     output: Url | None = None
-    """Folder that receives the scores as Parquet."""
+    """Folder for the scores, as Parquet."""
 
 
 class DataConfig(Section):
-    """How files are carried to and from a store."""
+    """How files are copied to and from a store."""
 
     threads: Annotated[int, Field(ge=1, le=32), NUMBER] = 4
-    """Parts that are under way at once."""
+    """Number of parts that are copied at the same time."""
     part_mb: Annotated[int, Field(ge=5, le=5_000), NUMBER] = 8
-    """Size of a part in MiB; S3 takes none below 5, and larger ones are used where 10,000 would not do."""
+    """Size of a part in MiB, 5 or more. Parts are larger where a file would have more than 10,000 parts."""
     public_address: Annotated[str, Form(r"^https?://", "an address that begins with https:// or http://")] = (
         "https://sparkdltrigger.web.cern.ch/sparkdltrigger"
     )
-    """Web folder of the published data sets: CERN's own, or a copy with the same layout."""
+    """Web folder of the published data sets: that of CERN, or a copy with the same layout."""
 
 
 class Config(Section):
-    """The whole configuration: one section per step, and what they share."""
+    """The whole configuration: one section for each step, and the sections that all steps use."""
 
     folder: Url | None = None
-    """Folder of a run: what a step needs and is not given lies in its `dataset`, `run`, `report` and `scores`.
-
-    `{folder}` in a path of a step stands for it.
+    """Folder of a run. A step whose inputs or outputs are not given uses the folders `dataset`, `run`, `report` and
+    `scores` in it. In a path of a step, `{folder}` means this folder.
     """
     storage: StorageConfig = StorageConfig()
     spark: SparkConfig = SparkConfig()

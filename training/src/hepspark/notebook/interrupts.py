@@ -2,6 +2,7 @@
 
 By itself the SIGINT of Jupyter's Interrupt breaks off the call to Java alone: the job goes on, and the next action
 waits behind it. Here all jobs of the kernel are cancelled, those of its other threads, too: they hold the executors.
+Streaming queries are stopped, as the loss of a job would make them fail.
 """
 
 import signal
@@ -11,7 +12,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from hepspark.spark import cancel_jobs, is_running
+from hepspark.spark import cancel_jobs, is_running, stop_queries
 from hepspark.supervision import quieten_py4j
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ class Watch:
 
     def _cancel(self) -> None:
         """In a thread of its own, whose connection to Java is free."""
-        self._cancelled = cancel_jobs(self.context, lambda: self._calling, PATIENCE_SECONDS)
+        had_queries = stop_queries(self.context)
+        self._cancelled = cancel_jobs(self.context, lambda: self._calling, PATIENCE_SECONDS) or had_queries
         if self._calling:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 

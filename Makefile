@@ -64,7 +64,7 @@ simulate: setup ## Simulate EVENTS (1000) events of each class into OUT/events
 .PHONY: test
 test: .venv/.deploy .venv/.java-classes ## Run all tests but those of test-deploy and e2e (PYTEST='-k name' for some)
 	@tools/build.sh minio versitygw
-	@.venv/bin/pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	@.venv/bin/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 .PHONY: test-deploy
 test-deploy: mirror .venv/.java-classes ## Test mirror, lab and charts; as root on Debian

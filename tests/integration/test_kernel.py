@@ -178,6 +178,19 @@ def test_interrupt_ends_the_work(kernel, client, work):
     assert run(client, "print(len(spark.streams.active))") == "0\n"
 
 
+def test_a_job_that_was_not_seen_is_known_by_the_error_of_its_call(kernel, client):
+    unseen = """
+from hepspark.notebook import interrupts
+cancel = interrupts.cancel_jobs
+interrupts.cancel_jobs = lambda *arguments: cancel(*arguments) and False
+"""
+    run(client, unseen)
+    try:
+        interrupted(kernel, client, WORKS["rdd"])
+    finally:
+        run(client, "interrupts.cancel_jobs = cancel")
+
+
 @pytest.mark.parametrize(
     ("work", "told"),
     [

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 5.0
 """How long Java may take to answer a call whose jobs were cancelled; what waits for something else never does."""
 
+_ERROR = "x"
+"""How an answer of py4j begins that is an exception of Java."""
+
 _watched: "Watch | None" = None
 
 
@@ -75,13 +78,16 @@ class Watch:
         """A call to Java, as py4j's own. An interrupt is raised when its answer has been read."""
         if threading.current_thread() is not threading.main_thread():
             return self._send(*arguments, **named)
-        self._calling = True
+        self._calling, answer = True, ""
         try:
-            return self._send(*arguments, **named)
+            answer = self._send(*arguments, **named)
+            return answer
         finally:
             self._calling = False
             if self._asked:
                 self._end()
+                # A job may begin and be cancelled between two looks at the list of jobs: its call ends in an error.
+                self._cancelled = self._cancelled or answer.startswith(_ERROR)
                 raise Interrupted(self._told())
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

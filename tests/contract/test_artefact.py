@@ -90,6 +90,14 @@ def test_another_schema_version_is_refused(model, tmp_path, found, message):
         artefact.load(model.url, STORAGE)
 
 
+@pytest.mark.parametrize("key", ["features", "classes"])
+def test_a_manifest_with_another_kind_of_value_is_refused(model, tmp_path, key):
+    path = tmp_path / "run/model/manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: None}))
+    with pytest.raises(InputError, match="not a model of this hepspark"):
+        artefact.load(model.url, STORAGE)
+
+
 EVALUATION = {
     "trained": "2026-01-02",
     "metrics": {"one_vs_rest": [{"signal": "ttbar", "auc": 0.98765}], "accuracy": {"value": 0.9}},

@@ -227,6 +227,8 @@ def test_all_mistakes_are_told_at_once():
         ("ingest:\n  input:\n    qcd: [*.root]\n", r"line 3: .*in quotes, such as '\*\.root'"),
         ("train:\n\tepochs: 5\n", "line 2: a tab stands before a key; indent with spaces"),
         ("train:\n  epochs: 5\n batch: 5\n", "line 3: the indentation is wrong"),
+        ("train: {epochs: 5}}\n", "line 1: something stands behind the value"),
+        ("train:\n  output: 'it's'\n", "line 2: something stands behind the value"),
         ("train:\n  output: a: b\n", "line 2: a colon where no value may begin"),
         ("train: {epochs: 3}\n---\ntrain: {epochs: 4}\n", r"line 2: a second document begins"),
         ("train: !mine {epochs: 3}\n", "line 1: a tag, which begins with !"),

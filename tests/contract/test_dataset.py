@@ -228,6 +228,20 @@ def test_a_broken_manifest_is_refused(tmp_path, content):
         dataset.load(str(tmp_path / "out"), STORAGE)
 
 
+def test_a_manifest_that_lacks_something_is_told_in_one_line(tmp_path):
+    url = str(tmp_path / "out")
+    dataset.commit(url, 1, manifest(), STORAGE)
+    path = tmp_path / "out/manifest/00000001.json"
+    content = json.loads(path.read_text())
+    del content["inputs"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(
+        InputError, match=r"^\S+00000001\.json: not a manifest of a data set \(inputs: [^\n]*; restore"
+    ) as found:
+        dataset.load(url, STORAGE)
+    assert "\n" not in str(found.value)
+
+
 def test_no_data_set(tmp_path):
     with pytest.raises(InputError, match="no data set here"):
         dataset.load(str(tmp_path), STORAGE)

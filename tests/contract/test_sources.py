@@ -11,6 +11,7 @@ import pytest
 
 from hepspark.config import StorageConfig
 from hepspark.errors import InputError
+from hepspark.schema import HLF
 from hepspark.sources import check_alike, check_distinct, open_source, read_chunk
 from tests.integration.test_evaluate_predict import part, write_dataset
 
@@ -138,6 +139,7 @@ WELL = vector(range(14))
         ({"type": 0, "size": 14, "indices": [14], "values": [1.0]}, "has an index outside of 0 to 13"),
         ({"type": 0, "size": 14, "indices": [-1], "values": [1.0]}, "has an index outside"),
         ({"type": 0, "size": 14, "indices": [None], "values": [1.0]}, "has an index outside"),
+        ({"type": 0, "size": 14, "indices": [3, 3], "values": [1.0, 2.0]}, "has an index twice"),
     ],
 )
 def test_bad_spark_vectors_are_named(tmp_path, row, problem):
@@ -175,6 +177,7 @@ EXPECTED = r"expected a list or a Spark ML vector of 3 numbers \(qcd, ttbar, wje
         ("HLF_input encoded_label encoded_label", [VECTORS, ONE_HOT, ONE_HOT], "2 columns have the name encoded_label"),
         ("hlf_input encoded_label", [VECTORS, ONE_HOT], "no column 'HLF_input'; rename the column 'hlf_input' to"),
         ("x", [pa.array([1])], "no column 'HLF_input'; the columns are x"),
+        ("event_hash", [pa.array([1])], "this is a part of a data set of hepspark ingest; give the folder of the data"),
         ("", [], "no column 'HLF_input'; the file has no columns"),
     ],
 )  # fmt: skip
@@ -285,6 +288,27 @@ def test_copies_are_refused_in_one_input_and_in_two(tmp_path):
         check_distinct(sources, "train.input")
     with pytest.raises(InputError, match=rf"b/part-0\.parquet: is a copy of {re.escape(str(tmp_path))}/a/part-0"):
         open_source(str(tmp_path), STORAGE)
+
+
+def test_a_null_among_lists_of_fixed_length_is_told(tmp_path):
+    rows = pa.array([*FEATURES[:4].tolist(), None], pa.list_(pa.float64(), 14))
+    published(tmp_path, rows, ONE_HOT)
+    with pytest.raises(InputError, match=r"part-0\.parquet: a list of fixed length is null, which Arrow cannot read"):
+        read_chunk(open_source(str(tmp_path), STORAGE).chunks[0], STORAGE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"), [("classes", ["qcd", "wjets", "ttbar"]), ("features", ["MET", "HT", *HLF[2:]])]
+)
+def test_labels_or_features_of_another_meaning_are_not_trained_on(tmp_path, kind, names):
+    write_dataset(str(tmp_path), [part("0", [0, 1, 2], 0)])
+    manifest = tmp_path / "manifest/00000001.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {kind: names}))
+    told = (
+        rf"{tmp_path}: has the {kind} {', '.join(names)}; a training takes the {kind} .* leave it out of train\.input"
+    )
+    with pytest.raises(InputError, match=told):
+        check_alike([open_source(str(tmp_path), STORAGE)], "train.input")
 
 
 def test_features_of_two_codes_are_not_mixed(tmp_path):

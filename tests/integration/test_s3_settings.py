@@ -113,6 +113,9 @@ OF_DEFAULT = "profile default of {folder}/config"
         ({**KEYS, "AWS_METADATA_SERVICE_TIMEOUT": "many"}, "", "correct AWS_METADATA_SERVICE_TIMEOUT"),
         ({**KEYS, "AWS_ACCOUNT_ID_ENDPOINT_MODE": "many"}, "", "correct AWS_ACCOUNT_ID_ENDPOINT_MODE"),
         ({**KEYS, "AWS_SESSION_TOKEN": f"{SECRET}\nx"}, "", "such as a line break; correct AWS_ACCESS_KEY_ID and"),
+        ({**KEYS, "AWS_DEFAULTS_MODE": "many"}, "", "correct AWS_DEFAULTS_MODE"),
+        ({**KEYS, "AWS_STS_REGIONAL_ENDPOINTS": "many"}, "", "correct AWS_STS_REGIONAL_ENDPOINTS"),
+        ({**KEYS, "AWS_EC2_METADATA_SERVICE_ENDPOINT": "many"}, "", "correct AWS_EC2_METADATA_SERVICE_ENDPOINT"),
         (KEYS, f"{DEFAULT}s3 = x\n", f"AttributeError: .*; correct {OF_DEFAULT}, or the AWS variables"),
     ],
 )  # fmt: skip
@@ -139,6 +142,8 @@ def test_what_every_aws_program_reads(
         ({}, "", {"endpoint": "http://127.0.0.1:99999"}, "storage.endpoint=http://127.0.0.1:99999 is not an address"),
         ({}, "", {"endpoint": "ftp://127.0.0.1"}, "storage.endpoint=ftp://127.0.0.1 is not an address"),
         ({"AWS_ENDPOINT_URL": "garbage"}, "", {}, "AWS_ENDPOINT_URL=garbage is not an address"),
+        ({"AWS_ENDPOINT_URL": "http://[::1"}, "", {}, "AWS_ENDPOINT_URL=http://[::1 is not an address"),
+        ({}, "", {"endpoint": f"ftp://me:{SECRET}@127.0.0.1"}, "storage.endpoint=ftp://127.0.0.1 is not an address"),
         ({"AWS_ENDPOINT_URL_S3": "garbage"}, "", {}, "AWS_ENDPOINT_URL_S3=garbage is not an address"),
         ({}, f"{DEFAULT}endpoint_url = garbage\n", {}, f"endpoint_url=garbage of {OF_DEFAULT} is not an address"),
         ({}, f"{DEFAULT}services = gone\n", {}, f"does not exist.; correct services of {OF_DEFAULT}"),
@@ -225,10 +230,17 @@ def test_a_proxy_that_is_not_on_the_way_is_not_blamed(folder: Path, aws_environm
     assert f"{dead} cannot be reached; check AWS_ENDPOINT_URL and that the store runs" in told
 
 
-def test_a_proxy_without_an_address(folder: Path, aws_environment: pytest.MonkeyPatch) -> None:
-    set_all(aws_environment, folder, KEYS | {"HTTP_PROXY": "nonsense:xx"}, "")
+def test_an_empty_variable_means_no_proxy(folder: Path, aws_environment: pytest.MonkeyPatch) -> None:
+    set_all(aws_environment, folder, KEYS | {"HTTP_PROXY": free_port_url(), "http_proxy": ""}, "")
+    told = refused(StorageConfig(endpoint=free_port_url(), attempts=1), UnreachableError)
+    assert "cannot be reached; check storage.endpoint" in told
+
+
+@pytest.mark.parametrize("proxy", ["nonsense:xx", "http://", "http://[::1"])
+def test_a_proxy_without_an_address(folder: Path, aws_environment: pytest.MonkeyPatch, proxy: str) -> None:
+    set_all(aws_environment, folder, KEYS | {"HTTP_PROXY": proxy}, "")
     told = refused(StorageConfig(endpoint="http://store.example:9000", attempts=1))
-    assert "HTTP_PROXY=nonsense:xx is not the address of a proxy; correct or unset HTTP_PROXY" in told
+    assert f"HTTP_PROXY={proxy} is not the address of a proxy; correct or unset HTTP_PROXY" in told
 
 
 @pytest.fixture

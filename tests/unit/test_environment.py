@@ -110,6 +110,7 @@ def test_the_command_is_started_again_without_what_is_meant_for_another_python(t
     plain = {"PATH": "/usr/bin", "PYTHONUNBUFFERED": "1", "PYTHONPATH": ""}
     assert environment.for_command(plain) is None
     foreign = {"PYTHONPATH": "/opt/spark/python:", "PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2"}
+    foreign["MPLBACKEND"] = "module://of_a_notebook"
     assert environment.for_command(plain | foreign) == {"PATH": "/usr/bin", "PYTHONUNBUFFERED": "1"}
     (tmp_path / "hepspark_kernels.so").touch()  # an image's
     for own in (tmp_path, Path(environment.__file__).parents[1]):

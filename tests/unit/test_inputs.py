@@ -55,6 +55,11 @@ def test_nothing_there(folder, url):
         names(folder, url)
 
 
+def test_a_class_without_files(folder):
+    with pytest.raises(InputError, match=r"ingest\.input\.qcd names no file; give files, or leave the class out"):
+        inputs.resolve({"ttbar": [f"{folder}/a.root"], "qcd": []}, STORAGE)
+
+
 def test_one_path_for_two_classes(folder):
     with pytest.raises(InputError, match=r"a\.root: given for two classes, qcd and ttbar"):
         inputs.resolve({"qcd": [f"{folder}/a.root"], "ttbar": [str(folder)]}, STORAGE)

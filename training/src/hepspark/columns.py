@@ -98,6 +98,10 @@ def _spark_vectors(url: str, rows: pa.StructArray, name: str, width: int) -> npt
     outside = np.zeros(len(rows), dtype=bool)
     outside[row[(position < 0) | (position >= width)]] = True
     _refuse_rows(url, name, outside, f"has an index outside of 0 to {width - 1}; correct or remove the event")
+    numbers, times = np.unique(row * width + position, return_counts=True)
+    twice = np.zeros(len(rows), dtype=bool)
+    twice[numbers[times > 1] // width] = True
+    _refuse_rows(url, name, twice, "has an index twice; correct or remove the event")
     result = np.zeros((len(rows), width))
     result[row, position] = _numbers(values)
     return result
@@ -143,6 +147,11 @@ def _hint(names: list[str], wanted: str) -> str:
     similar = [name for name in names if name.lower() == wanted.lower()]
     if similar:
         return f"rename the column {similar[0]!r} to {wanted!r}"
+    if "event_hash" in names:
+        return (
+            "this is a part of a data set of hepspark ingest; give the folder of the data set, and if no "
+            "manifest/*.json is in it, run ingest again"
+        )
     there = ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")
     return f"the columns are {there}" if there else "the file has no columns"
 

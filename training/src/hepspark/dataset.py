@@ -144,7 +144,14 @@ def find(url: str, storage: StorageConfig) -> Dataset | None:
         content = json.loads(store_for(url, storage).read(newest))
         check_schema(newest, "data set", content, DATASET_SCHEMA, "ingest its files again into another folder")
         manifest = Manifest.model_validate(content)
-    except (ValueError, AttributeError, ValidationError) as error:
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{newest}: not a manifest of a data set ({place}: {first['msg']}); restore it, or ingest its files again "
+            "into another folder"
+        ) from error
+    except (ValueError, AttributeError) as error:
         raise InputError(f"{newest}: not a manifest of a data set: {error}") from error
     return Dataset(url=url, version=len(manifests), manifest=manifest)
 

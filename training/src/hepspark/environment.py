@@ -9,7 +9,7 @@
 | SPARK_LOCAL_DIRS, SPARK_LOCAL_IP, TMPDIR | the user: they are checked, and named where they are wrong. |
 | JDK_JAVA_OPTIONS, JAVA_TOOL_OPTIONS, _JAVA_OPTIONS, LD_LIBRARY_PATH, LD_PRELOAD | the user: passed on, and named where Java does not start with them. |
 | SPARK_SUBMIT_OPTS, SPARK_PUBLIC_DNS, SPARK_USER, HADOOP_USER_NAME, AWS_*, proxies, all others | the user: passed on. |
-| PYTHONPATH, PYTHONSTARTUP, PYTHONINSPECT, PYTHONOPTIMIZE, PYTHONWARNINGS | hepspark for its commands, which do not read them; the user for a program or notebook that imports hepspark. |
+| PYTHONPATH, PYTHONSTARTUP, PYTHONINSPECT, PYTHONOPTIMIZE, PYTHONWARNINGS, MPLBACKEND | hepspark for its commands, which do not read them; the user for a program or notebook that imports hepspark. |
 """  # noqa: E501 (rows of a table)
 
 import os
@@ -34,7 +34,7 @@ _PASSED_ON = (
 _WITH_SETTINGS = ("SPARK_CONF_DIR", "HADOOP_CONF_DIR", "YARN_CONF_DIR", "PYSPARK_SUBMIT_ARGS")
 # PySpark writes them while it starts, and reads them at each result.
 _READ_LATER = ("SPARK_AUTH_SOCKET_TIMEOUT", "SPARK_BUFFER_SIZE")
-_OF_PYTHON = ("PYTHONPATH", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONOPTIMIZE", "PYTHONWARNINGS")
+_OF_PYTHON = ("PYTHONPATH", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONOPTIMIZE", "PYTHONWARNINGS", "MPLBACKEND")
 _MOVE = "move or rename that folder"
 
 

@@ -44,10 +44,12 @@ def resolve(wanted: Mapping[str, Sequence[str]], storage: StorageConfig) -> list
         storage: How the stores are reached.
 
     Raises:
-        InputError: a URL leads to no file, or a file is given for two classes.
+        InputError: a class has no URL, a URL leads to no file, or a file is given for two classes.
     """
     found: dict[str, str] = {}
     for class_name, urls in wanted.items():
+        if not urls:
+            raise InputError(f"ingest.input.{class_name} names no file; give files, or leave the class out")
         for url in urls:
             for file in _files(url, storage):
                 other = found.setdefault(file, class_name)

@@ -162,6 +162,10 @@ def _readable(url: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
+        if reason.startswith("Expected all lists to be of size"):
+            raise InputError(
+                f"{url}: a list of fixed length is null, which Arrow cannot read; remove the event"
+            ) from error
         raise InputError(f"{url}: not readable as Parquet: {reason}; restore the file, or leave it out") from error
 
 
@@ -186,15 +190,25 @@ def check_distinct(sources: Sequence[Source], key: str) -> None:
 
 
 def check_alike(sources: Sequence[Source], key: str) -> None:
-    """Refuse features of two codes in one training. Published files do not say which code made them.
+    """Refuse features of two codes in one training, and labels that mean other classes than this hepspark trains.
+
+    Published files do not say which code made them.
 
     Args:
         sources: What was given.
         key: Of the configuration, for the message.
 
     Raises:
-        InputError: two data sets were made with different values of `ingest.compatibility`.
+        InputError: two data sets were made with different values of `ingest.compatibility`, or one has other features
+            or classes than `schema.HLF` and `schema.CLASSES`, or has them in another order.
     """
+    for source in sources:
+        for kind, trained, found in (("features", HLF, source.features), ("classes", CLASSES, source.classes)):
+            if found != trained:
+                raise InputError(
+                    f"{source.url}: has the {kind} {', '.join(found)}; a training takes the {kind} "
+                    f"{', '.join(trained)}, in this order. Ingest its ROOT files again, or leave it out of {key}"
+                )
     told = [source for source in sources if source.compatibility]
     for source in told:
         if source.compatibility != told[0].compatibility:

@@ -97,7 +97,7 @@ def _told(error: yaml.MarkedYAMLError) -> str:
         return problem
     if r"'\t'" in problem:
         return "a tab stands before a key; indent with spaces"
-    if "<block end>" in problem:
+    if "<block end>" in problem and "<block " in problem.partition("found ")[2]:
         return "the indentation is wrong; the keys of one section begin in the same column"
     if "another document" in problem:
         return "a second document begins (---); a configuration is one document"
@@ -105,7 +105,7 @@ def _told(error: yaml.MarkedYAMLError) -> str:
         return f"a tag, which begins with ! ({problem.rpartition('tag ')[2]}); {_QUOTES}"
     if "alias" in f"{error.context} {problem}" or "anchor" in f"{error.context} {problem}":
         return "text that begins with * or & must be in quotes, such as '*.root'"
-    if "<document start>" in problem:
+    if "<document start>" in problem or "<block end>" in problem:
         return f"something stands behind the value; {_QUOTES}"
     if "mapping values are not allowed" in problem:
         return f"a colon where no value may begin; indent keys of one section alike, and {_QUOTES}"

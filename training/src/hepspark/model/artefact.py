@@ -119,7 +119,7 @@ def load(url: str, storage: StorageConfig) -> Model:
             features=tuple(manifest["features"]),
             classes=tuple(manifest["classes"]),
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{url}: not a model of this hepspark: {error}") from error
 
 

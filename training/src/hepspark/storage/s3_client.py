@@ -174,7 +174,7 @@ def explain(url: str, error: Exception, config: StorageConfig) -> HepsparkError:
                 f"{url}: the S3 credentials hold a character that no key has, such as a line break; correct "
                 f"{credentials_origin()}"
             )
-        case botocore.exceptions.HTTPClientError() if proxy and "parse" in str(error):
+        case botocore.exceptions.HTTPClientError() if proxy and re.search("parse|No host|Invalid IPv6", str(error)):
             return InputError(f"{url}: {proxy} is not the address of a proxy; {_of_proxy(proxy)}")
         case botocore.parsers.ResponseParserError():
             return InputError(f"{url}: {endpoint} does not answer as an S3 store does; check storage.endpoint")

@@ -93,7 +93,7 @@ def explain_settings(error: Exception, config: StorageConfig) -> HepsparkError:
             return InputError(f"{region_origin(config)} is not the name of a region; write one such as eu-central-1")
         case botocore.exceptions.EndpointProviderError():
             return _no_endpoint(config)
-        case ValueError() if reason.startswith("Invalid endpoint"):
+        case ValueError() if reason.startswith(("Invalid endpoint", "Invalid IPv6")):
             return _no_endpoint(config)
         case botocore.exceptions.ConnectionError() | botocore.exceptions.HTTPClientError():
             return UnreachableError(f"the S3 credentials cannot be fetched: {reason}; check {credentials_origin()}")
@@ -103,19 +103,20 @@ def explain_settings(error: Exception, config: StorageConfig) -> HepsparkError:
             reason = f"{type(error).__name__}: {reason}"
     # What gives credentials over a network may fail for a passing reason, once it has worked.
     kind = UnreachableError if isinstance(error, botocore.exceptions.CredentialRetrievalError) else InputError
-    return kind(f"the AWS settings cannot be used: {reason}; correct {_blamed(reason)}")
+    return kind(f"the AWS settings cannot be used: {reason}; correct {_blamed(error, reason)}")
 
 
 def _no_endpoint(config: StorageConfig) -> InputError:
     return InputError(f"{endpoint_origin(config)} is not an address; expected http://host:port or https://host")
 
 
-def _blamed(reason: str) -> str:
-    """The settings whose values an error quotes; else those that the credentials come from."""
+def _blamed(error: Exception, reason: str) -> str:
+    """The settings whose values an error quotes or holds; else those that the credentials come from."""
+    held = getattr(error, "kwargs", {}).values()
 
     def quoted(value: object) -> bool:
         text = str(value)
-        return f"'{text}'" in reason or f'"{text}"' in reason
+        return text in held or f"'{text}'" in reason or f'"{text}"' in reason
 
     own = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     variables = [name for name, value in own.items() if quoted(value) and not name.endswith(("PROFILE", "KEY"))]
@@ -142,13 +143,13 @@ def credentials_origin() -> str:
 
 
 def endpoint_of(config: StorageConfig) -> str:
-    """The address of the store, or `AWS`, where botocore chooses it."""
+    """The address of the store without a password, or `AWS`, where botocore chooses it."""
     of_variables = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return config.endpoint or of_variables or _scoped().get("endpoint_url") or AWS
+    return _without_password(config.endpoint or of_variables or _scoped().get("endpoint_url") or AWS)
 
 
 def endpoint_origin(config: StorageConfig) -> str:
-    """Where the endpoint comes from, and its value."""
+    """Where the endpoint comes from, and its value without a password."""
     return _origin(config.endpoint, "storage.endpoint", ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "endpoint_url")
 
 
@@ -176,11 +177,10 @@ def proxy_origin(endpoint: str) -> str | None:
     """Which variable names the proxy that leads to an address, and its value without a password; None without one."""
     scheme = "http" if endpoint.startswith("http:") else "https"
     names = [f"{scheme}_proxy", f"{scheme}_proxy".upper()]
-    found = next((name for name in names if os.environ.get(name)), None)
-    if not found or (endpoint != AWS and botocore.utils.should_bypass_proxies(endpoint)):
+    found = next((name for name in names if name in os.environ), None)  # an empty one in lower case: no proxy
+    if not found or not os.environ[found] or (endpoint != AWS and botocore.utils.should_bypass_proxies(endpoint)):
         return None
-    parts = urlsplit(os.environ[found])
-    return f"{found}={urlunsplit(parts._replace(netloc=parts.netloc.rpartition('@')[2]))}"
+    return f"{found}={_without_password(os.environ[found])}"
 
 
 def config_file() -> str:
@@ -225,12 +225,22 @@ def _scoped() -> dict[str, str]:
 
 def _origin(given: str | None, key: str, variables: Sequence[str], of_profile: str) -> str:
     if given:
-        return f"{key}={given}"
+        return f"{key}={_without_password(given)}"
     for name in variables:
         if os.environ.get(name):
-            return f"{name}={os.environ[name]}"
+            return f"{name}={_without_password(os.environ[name])}"
     value = _scoped().get(of_profile)
-    return f"{of_profile}={value} of {_profile_place()}" if value else f"{key}, which is not set,"
+    return f"{of_profile}={_without_password(value)} of {_profile_place()}" if value else f"{key}, which is not set,"
+
+
+def _without_password(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # of a bracket that is not closed
+        return address.rpartition("@")[2]
+    if "@" not in parts.netloc:
+        return address
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _unparsed(error: botocore.exceptions.ConfigParseError) -> str:

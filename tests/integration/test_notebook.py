@@ -123,16 +123,17 @@ def test_executors_have_the_packages_that_a_user_installed(spark, tmp_path):
     def on_executors():
         return set(context.parallelize(range(8), 8).map(known).collect())
 
+    packages.share(context, home, lambda: tmp_path)
     assert on_executors() == {None}
     (home / "hepspark_of_a_user").mkdir()
     (home / "hepspark_of_a_user" / "__init__.py").write_text("VALUE = 1\n")
-    packages.share(context, home, tmp_path)
+    packages.share(context, home, lambda: tmp_path)
     assert on_executors() == {(1, "__init__.py")}
     archives = [*tmp_path.glob("*.zip")]
-    packages.share(context, home, tmp_path)  # nothing has changed
+    packages.share(context, home, lambda: tmp_path)  # nothing has changed
     assert [*tmp_path.glob("*.zip")] == archives
     (home / "another.py").write_text("")
-    packages.share(context, home, tmp_path)
+    packages.share(context, home, lambda: tmp_path)
     assert len(context._python_includes) == 1
 
 

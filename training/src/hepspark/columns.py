@@ -98,10 +98,8 @@ def _spark_vectors(url: str, rows: pa.StructArray, name: str, width: int) -> npt
     outside = np.zeros(len(rows), dtype=bool)
     outside[row[(position < 0) | (position >= width)]] = True
     _refuse_rows(url, name, outside, f"has an index outside of 0 to {width - 1}; correct or remove the event")
-    numbers, times = np.unique(row * width + position, return_counts=True)
-    twice = np.zeros(len(rows), dtype=bool)
-    twice[numbers[times > 1] // width] = True
-    _refuse_rows(url, name, twice, "has an index twice; correct or remove the event")
+    times = np.bincount(row * width + position, minlength=len(rows) * width).reshape(len(rows), width)
+    _refuse_rows(url, name, (times > 1).any(axis=1), "has an index twice; correct or remove the event")
     result = np.zeros((len(rows), width))
     result[row, position] = _numbers(values)
     return result

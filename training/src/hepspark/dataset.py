@@ -30,7 +30,7 @@ from hepspark.config.base import Section
 from hepspark.errors import InputError, RunError
 from hepspark.schema import DATASET_SCHEMA, HLF, PARTICLE_COLUMNS
 from hepspark.storage import join, store_for
-from hepspark.versions import check_schema
+from hepspark.versions import check_schema, first_fault
 
 EVENT_COLUMNS = pa.schema(
     [
@@ -145,10 +145,8 @@ def find(url: str, storage: StorageConfig) -> Dataset | None:
         check_schema(newest, "data set", content, DATASET_SCHEMA, "ingest its files again into another folder")
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"{newest}: not a manifest of a data set ({place}: {first['msg']}); restore it, or ingest its files again "
+            f"{newest}: not a manifest of a data set ({first_fault(error)}); restore it, or ingest its files again "
             "into another folder"
         ) from error
     except (ValueError, AttributeError) as error:

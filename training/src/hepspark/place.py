@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from hepspark.errors import InputError
 
@@ -16,6 +16,17 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _FILE = re.compile(r"file:(?://([^/]*))?(/.*)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _EITHER = "give a path of this machine, or s3a://bucket/key"
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown: without the name and the password before its host."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # of a bracket that is not closed
+        return url.rpartition("@")[2]
+    if "@" not in parts.netloc:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def place(text: str) -> str:

@@ -36,15 +36,11 @@ def check_fits(model: Model, sources: Sequence[Source]) -> None:
                 f"trained on data of ingest.compatibility={' and '.join(sorted(trained))}. Ingest the ROOT files with "
                 "the model's value, or train a model on these data"
             )
-        for kind, own, given in (
-            ("features", model.features, source.features),
-            ("classes", model.classes, source.classes),
-        ):
-            if own != given:
-                raise InputError(
-                    f"{source.url}: has the {kind} {', '.join(given)}; the model {model.url} was trained on the {kind} "
-                    f"{', '.join(own)}. Give data of the model's {kind}, in its order, or train a model on these data"
-                )
+        for kind, own, given in source.others(model.features, model.classes):
+            raise InputError(
+                f"{source.url}: has the {kind} {given}; the model {model.url} was trained on the {kind} {own}. Give "
+                f"data of the model's {kind}, in its order, or train a model on these data"
+            )
 
 
 def trained_roles(model: Model) -> dict[str, Role]:

@@ -83,6 +83,12 @@ class Source:
     compatibility: str | None = None
     """Which code's features they are, as `ingest.compatibility` has it; None for published files, which do not say."""
 
+    def others(self, features: tuple[str, ...], classes: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+        """Where features or classes are not those that are wanted, in their order: what, the wanted, and its own."""
+        for kind, wanted, own in (("features", features, self.features), ("classes", classes, self.classes)):
+            if wanted != own:
+                yield kind, ", ".join(wanted), ", ".join(own)
+
 
 def open_source(url: str, storage: StorageConfig, role: Role = "split") -> Source:
     """The events at a URL.
@@ -203,12 +209,11 @@ def check_alike(sources: Sequence[Source], key: str) -> None:
             or classes than `schema.HLF` and `schema.CLASSES`, or has them in another order.
     """
     for source in sources:
-        for kind, trained, found in (("features", HLF, source.features), ("classes", CLASSES, source.classes)):
-            if found != trained:
-                raise InputError(
-                    f"{source.url}: has the {kind} {', '.join(found)}; a training takes the {kind} "
-                    f"{', '.join(trained)}, in this order. Ingest its ROOT files again, or leave it out of {key}"
-                )
+        for kind, trained, found in source.others(HLF, CLASSES):
+            raise InputError(
+                f"{source.url}: has the {kind} {found}; a training takes the {kind} {trained}, in this order. Ingest "
+                f"its ROOT files again, or leave it out of {key}"
+            )
     told = [source for source in sources if source.compatibility]
     for source in told:
         if source.compatibility != told[0].compatibility:

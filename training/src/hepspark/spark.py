@@ -445,7 +445,7 @@ def stop_queries(context: "SparkContext") -> bool:
     Returns:
         Whether there were any.
     """
-    active = [query for query in sql_session(context).streams.active if query.isActive]
+    active = sql_session(context).streams.active
     for query in active:
         query.stop()
     return bool(active)

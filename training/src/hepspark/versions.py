@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from pydantic import ValidationError
+
 from hepspark.errors import InputError
 
 _PACKAGES = (
@@ -30,6 +32,12 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first thing that is wrong in what was read, with its key, in one line."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def check_schema(url: str, kind: str, content: Mapping[str, Any], known: int, remedy: str) -> None:

@@ -139,10 +139,13 @@ def _started(config: Config) -> Application:
 
 def share_packages() -> None:
     """Give the executors what the user has installed by `%pip`; nothing happens where the kernel has it alone."""
-    if _open is None or _open.is_local or facility() is None or not packages.installed(packages.folder()):
+    if _open is None or _open.is_local or facility() is None:
         return
-    archives = Path(_ending.enter_context(tempfile.TemporaryDirectory(prefix="hepspark-packages-")))
-    packages.share(_open.context, packages.folder(), archives)
+    packages.share(_open.context, packages.folder(), _archives)
+
+
+def _archives() -> Path:
+    return Path(_ending.enter_context(tempfile.TemporaryDirectory(prefix="hepspark-packages-")))
 
 
 def is_starting() -> bool:

@@ -11,14 +11,14 @@ import shlex
 import site
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import certifi
 
+from hepspark.place import without_password
 from hepspark.progress import say
 
 if TYPE_CHECKING:
@@ -45,16 +45,11 @@ def environment(notes: Path) -> dict[str, str]:
     Raises:
         OSError: a folder cannot be written to.
     """
-    variables: dict[str, str] = {}
     folder().mkdir(parents=True, exist_ok=True)  # a kernel looks there only if it was there when the kernel began
     notes.mkdir(parents=True, exist_ok=True)
-    if authority := os.environ.get("HEPSPARK_CA_FILE"):
-        trusted = notes / "authorities.pem"
-        trusted.write_text(f"{Path(certifi.where()).read_text()}\n{Path(authority).read_text()}")
-        variables["PIP_CERT"] = str(trusted)
     fixed = notes / "constraints.txt"
     fixed.write_text("".join(f"{line}\n" for line in _installed(path for path in sys.path if path != str(folder()))))
-    return variables | {
+    variables = {
         "PIP_CONSTRAINT": str(fixed),
         "PIP_BREAK_SYSTEM_PACKAGES": "1",  # Debian's pip would refuse the home folder, too
         "PIP_NO_CACHE_DIR": "1",  # the home folder is small
@@ -63,6 +58,11 @@ def environment(notes: Path) -> dict[str, str]:
         "PIP_RETRIES": "1",
         "PIP_DEFAULT_TIMEOUT": "10",
     }
+    if authority := os.environ.get("HEPSPARK_CA_FILE"):
+        trusted = notes / "authorities.pem"
+        trusted.write_text(f"{Path(certifi.where()).read_text()}\n{Path(authority).read_text()}")
+        variables["PIP_CERT"] = str(trusted)
+    return variables
 
 
 def _installed(path: Iterable[str]) -> list[str]:
@@ -70,26 +70,23 @@ def _installed(path: Iterable[str]) -> list[str]:
     return [f"{name}=={version}" for name, version in sorted(found.items())]
 
 
-def installed(packages: Path) -> list[Path]:
-    """The files of the user's packages, in order."""
-    return sorted(file for file in packages.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-
-
-def share(context: "SparkContext", packages: Path, archives: Path) -> None:
+def share(context: "SparkContext", packages: Path, archives: Callable[[], Path]) -> None:
     """Give the executors of a Spark the user's packages, for all tasks from now on.
 
     Args:
         context: The Spark.
-        packages: Folder of the packages; nothing happens where they have not changed.
-        archives: Folder that receives the archive, to stay as long as the Spark.
+        packages: Folder of the packages; nothing happens where there are none, or where they have not changed.
+        archives: Makes the folder of the archive, to stay as long as the Spark.
     """
-    files = installed(packages)
+    files = sorted(file for file in packages.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    if not files:
+        return
     state = [(str(file.relative_to(packages)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     name = _PREFIX + hashlib.sha256(repr(state).encode()).hexdigest()[:16]
     own: list[str] = context._python_includes or []
     if name in own:
         return
-    archive = archives / f"{name}.zip"
+    archive = archives() / f"{name}.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as content:
         for file in files:
             content.write(file, file.relative_to(packages))
@@ -129,9 +126,8 @@ class Pip:
 
     @staticmethod
     def _refused() -> str:
-        index = urlsplit(os.environ.get("PIP_INDEX_URL", ""))
-        shown = index._replace(netloc=index.netloc.rpartition("@")[2]).geturl()  # a password is not for the page
-        where = f"The site's package index is {shown}" if shown else "The operator has named no package index"
+        index = without_password(os.environ.get("PIP_INDEX_URL", ""))
+        where = f"The site's package index is {index}" if index else "The operator has named no package index"
         return (
             f"pip failed; its last lines tell why. {where}. Packages that the facility brings keep their versions; "
             "`%pip list` shows them"

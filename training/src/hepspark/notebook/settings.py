@@ -87,14 +87,13 @@ def _file(name: str, url: str) -> str:
     Raises:
         InputError: it is not there. Spark would start without it, and only its log would tell.
     """
+    path = url.partition("#")[0]
     if url.startswith("file://"):
         path = unquote(urlsplit(url).path)
-    elif ":" in url.partition("#")[0]:
+    elif ":" in path:
         return url
-    else:
-        path = url.partition("#")[0]
-        if Path(url).exists() and set("#%") & set(url):
-            return Path(url).absolute().as_uri()
+    elif set("#%") & set(url) and Path(url).exists():
+        return Path(url).absolute().as_uri()
     if not Path(path).exists() and not glob(path):  # noqa: PTH207 (a pattern of any folder, as Spark takes it)
         raise InputError(f"{name}: there is no {path}; correct the path, or leave it out")
     return url

@@ -20,7 +20,7 @@ from hepspark.model.optimizer import learning_rates
 from hepspark.model.scaler import Scaler
 from hepspark.schema import CLASSES, PLAN_SCHEMA
 from hepspark.storage import join, store_for
-from hepspark.versions import check_schema
+from hepspark.versions import check_schema, first_fault
 
 Hashes = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.int8]
@@ -230,10 +230,8 @@ def load_plan(run: str, storage: StorageConfig) -> Plan | None:
         check_schema(url, "plan", content, PLAN_SCHEMA, "choose another train.output")
         return Plan.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"{url}: not the plan of a run of this hepspark ({place}: {first['msg']}); choose another train.output"
+            f"{url}: not the plan of a run of this hepspark ({first_fault(error)}); choose another train.output"
         ) from error
     except (ValueError, TypeError) as error:
         raise InputError(f"{url}: not the plan of a run of hepspark ({error}); choose another train.output") from error

@@ -186,7 +186,7 @@ def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: S
     frozen = Plan(
         config=train,
         given=plan.given_keys(train),
-        sources=tuple(map(_planned, sources)),
+        sources=tuple(PlannedSource.model_validate(source, from_attributes=True) for source in sources),
         network=NETWORKS[train.network](train.hidden),
         scaler=scaler.fit(
             [entry.shard.rows for entry in training],
@@ -201,10 +201,6 @@ def _freeze(context: "SparkContext", output: str, train: TrainConfig, storage: S
     if not store_for(output, storage).create(join(output, plan.PLAN), frozen.model_dump_json(indent=1).encode()):
         raise RunError(f"{output}: another driver planned this run at the same time; run the same command again")
     return frozen
-
-
-def _planned(source: Source) -> PlannedSource:
-    return PlannedSource(**{name: getattr(source, name) for name in PlannedSource.model_fields})
 
 
 def _sources(train: TrainConfig, storage: StorageConfig, made: Collection[str] = ()) -> list[Source]:

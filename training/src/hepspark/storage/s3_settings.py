@@ -9,7 +9,6 @@ import os
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import botocore.exceptions
 import botocore.session
@@ -17,6 +16,7 @@ import botocore.utils
 
 from hepspark.config import StorageConfig
 from hepspark.errors import HepsparkError, InputError, UnreachableError
+from hepspark.place import without_password
 
 UNUSABLE = (
     botocore.exceptions.ConfigParseError,
@@ -145,7 +145,7 @@ def credentials_origin() -> str:
 def endpoint_of(config: StorageConfig) -> str:
     """The address of the store without a password, or `AWS`, where botocore chooses it."""
     of_variables = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return _without_password(config.endpoint or of_variables or _scoped().get("endpoint_url") or AWS)
+    return without_password(config.endpoint or of_variables or _scoped().get("endpoint_url") or AWS)
 
 
 def endpoint_origin(config: StorageConfig) -> str:
@@ -180,7 +180,7 @@ def proxy_origin(endpoint: str) -> str | None:
     found = next((name for name in names if name in os.environ), None)  # an empty one in lower case: no proxy
     if not found or not os.environ[found] or (endpoint != AWS and botocore.utils.should_bypass_proxies(endpoint)):
         return None
-    return f"{found}={_without_password(os.environ[found])}"
+    return f"{found}={without_password(os.environ[found])}"
 
 
 def config_file() -> str:
@@ -225,22 +225,12 @@ def _scoped() -> dict[str, str]:
 
 def _origin(given: str | None, key: str, variables: Sequence[str], of_profile: str) -> str:
     if given:
-        return f"{key}={_without_password(given)}"
+        return f"{key}={without_password(given)}"
     for name in variables:
         if os.environ.get(name):
-            return f"{name}={_without_password(os.environ[name])}"
+            return f"{name}={without_password(os.environ[name])}"
     value = _scoped().get(of_profile)
-    return f"{of_profile}={_without_password(value)} of {_profile_place()}" if value else f"{key}, which is not set,"
-
-
-def _without_password(address: str) -> str:
-    try:
-        parts = urlsplit(address)
-    except ValueError:  # of a bracket that is not closed
-        return address.rpartition("@")[2]
-    if "@" not in parts.netloc:
-        return address
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return f"{of_profile}={without_password(value)} of {_profile_place()}" if value else f"{key}, which is not set,"
 
 
 def _unparsed(error: botocore.exceptions.ConfigParseError) -> str:

@@ -66,6 +66,9 @@ def test_a_file_and_overrides_become_one_configuration(tmp_path):
         (".epochs=3", "expected key=value"),
         ("a.b.c=3", "a: no such key; the keys here are"),
         ("train.epochs=[", "not readable as YAML"),
+        ("spark.conf.spark.ui.port=4.10", r"spark\.conf\.spark\.ui\.port: expected text; .* quotes \(got 4.1\)"),
+        ("spark.conf={true: x}", r"spark\.conf\.true: a key must be text; put it in quotes$"),
+        ("spark.conf={null: x}", r"spark\.conf\.null: a key must be text; put it in quotes$"),
         ("train.epochs.x=3", r"train\.epochs: expected a whole number \(got \{"),
         ("ingest.input={qcd: [*.root]}", r"in quotes, such as '\*\.root'"),
         ("train.input=[*sample]", r"in quotes, such as '\*\.root'"),
@@ -81,6 +84,21 @@ def test_mistakes_are_named(override, message):
         load(None, [override])
     for jargon in ("tuple", "dictionary", "instance", "pattern", "Input should", "Value error", "<"):
         assert jargon not in str(caught.value)
+
+
+def test_a_property_of_spark_is_given_as_it_is_called(tmp_path):
+    conf = load(None, ["spark.conf.spark.ui.port=4040", "spark.conf.spark.ui.enabled=true"]).spark.conf
+    assert conf == {"spark.ui.port": "4040", "spark.ui.enabled": "true"}
+    (tmp_path / "run.yaml").write_text("spark: {conf: {spark.ui.port: 4040, spark.app.id: '4.10'}}\n")
+    conf = load(tmp_path / "run.yaml", ["spark.conf.spark.ui.enabled=false"]).spark.conf
+    assert conf == {"spark.ui.port": "4040", "spark.app.id": "4.10", "spark.ui.enabled": "false"}
+
+
+def test_a_key_with_its_section_in_front_gets_a_hint(tmp_path):
+    (tmp_path / "run.yaml").write_text("train.epochs: 5\n")
+    message = r"run\.yaml: train\.epochs: no such key; write train: and, in the next line, indented, epochs:$"
+    with pytest.raises(InputError, match=message):
+        load(tmp_path / "run.yaml")
 
 
 @pytest.mark.parametrize("text", ["true", "false", "yes", "1:30", "012", "0x10", "0o17", "1_000", "'5'", "2024-01-01"])

@@ -198,6 +198,14 @@ def test_the_newest_manifest_counts(tmp_path):
     assert (found.version, found.manifest.config) == (2, {"n": 2})
 
 
+def test_a_copy_of_a_manifest_does_not_count(tmp_path):
+    url = str(tmp_path)
+    dataset.commit(url, 2, manifest(particles=False), STORAGE)
+    (tmp_path / "manifest" / "00000002 (copy).json").write_text("{}")
+    found = dataset.load(url, STORAGE)
+    assert (found.version, found.manifest.particles) == (2, False)
+
+
 def test_two_runs_cannot_both_commit(tmp_path):
     url = str(tmp_path / "out")
     dataset.commit(url, 1, manifest(), STORAGE)

@@ -190,6 +190,13 @@ def test_a_column_of_another_type_is_told_before_any_event_is_read(tmp_path, nam
         open_source(str(tmp_path / "data"), STORAGE)
 
 
+def test_a_tensor_whose_numbers_lie_in_another_order_is_refused(tmp_path):
+    kind = pa.fixed_shape_tensor(pa.float64(), [2, 7], permutation=[1, 0])
+    rows = pa.ExtensionArray.from_storage(kind, pa.array(FEATURES.tolist(), pa.list_(pa.float64(), 14)))
+    with pytest.raises(InputError, match=r"HLF_input has the type .*permutation=\[1,0\].*; expected a list or a Spark"):
+        open_source(published(tmp_path / "data", rows, pa.array(TARGETS.tolist())), STORAGE)
+
+
 def test_other_columns_and_files_of_other_forms_do_not_matter(tmp_path):
     table = pa.Table.from_arrays(
         [VECTORS, pa.nulls(5), ONE_HOT, pa.array(["a"] * 5), NAMED], ["HLF_input", "x", "encoded_label", "x", "HLF"]

@@ -103,6 +103,13 @@ def driver_endpoint(rpc):
     raise AssertionError("the driver has no place of blocks")
 
 
+def test_an_executor_writes_no_log_by_the_settings_of_bigdls_own_tests(spark):
+    until(lambda: registered_executors(spark.sparkContext) == 3)
+    opened = [str(file.readlink()) for file in Path(f"/proc/{executor_process(spark)}/fd").iterdir()]
+    assert any(name.endswith("/stderr") for name in opened)
+    assert not [name for name in opened if "logFilename" in name]
+
+
 def test_a_cluster_whose_master_is_gone_is_told_at_once(spark, monkeypatch):
     monkeypatch.setattr(spark.sparkContext, "master", f"spark://{free_port_url().rpartition('/')[2]}")
     with pytest.raises(RunError, match=r"the cluster's master \(spark://.*\) does not answer; start it, or"):

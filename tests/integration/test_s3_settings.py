@@ -70,6 +70,7 @@ OF_DEFAULT = "profile default of {folder}/config"
     [
         ({"AWS_PROFILE": "p"}, "", "no profile 'p' in {folder}/config or {folder}/credentials (no such file); correct"),
         ({"AWS_DEFAULT_PROFILE": "p"}, "", "no profile 'p' in {folder}/config"),
+        ({"AWS_PROFILE": "p"}, "[p]\nregion = x\n", "; in {folder}/config, [p] must be [profile p]"),
         ({"AWS_PROFILE": "p"}, f"{PROFILE}{SSO}sso_region = x\n", f"{OF_P} wants a sign-in (SSO)"),
         ({"AWS_PROFILE": "p"}, f"{PROFILE}{SSO}sso_region = x\n", "run `aws sso login --profile p`"),
         (

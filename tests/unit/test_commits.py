@@ -51,6 +51,17 @@ def test_only_the_newest_commits_stay(tmp_path):
     assert commits.newest(run, STORAGE).step == 7
 
 
+def test_copies_beside_commits_do_not_count(tmp_path):
+    run = str(tmp_path)
+    commits.write(run, commit(2, commits.take_generation(run, STORAGE)), STORAGE)
+    for name in ("commits/00000002 (copy).npz", "commits/00000003.npz.orig", "commits/old/00000009.npz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("nothing")
+    (tmp_path / "generations" / "00000001 (copy)").write_text("nothing")
+    assert commits.newest(run, STORAGE).step == 2
+    assert commits.take_generation(run, STORAGE) == 2
+
+
 def test_a_driver_that_was_taken_over_stops(tmp_path):
     run = str(tmp_path)
     paused = commits.take_generation(run, STORAGE)

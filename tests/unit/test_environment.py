@@ -91,6 +91,17 @@ def test_a_folder_for_temporary_files_that_cannot_be_written_to_is_named(tmp_pat
             check(f"{tmp_path},{wrong}")
 
 
+@pytest.mark.parametrize("name", ["absent", "file"])
+def test_a_tmpdir_that_python_would_pass_over_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        InputError, match=rf"TMPDIR is '{tmp_path}/{name}', which is no folder .*; correct it, or unset"
+    ):
+        environment.check({"TMPDIR": f"{tmp_path}/{name}"})
+    environment.check({"TMPDIR": str(tmp_path)})
+    environment.check({"TMPDIR": ""})
+
+
 def test_an_address_that_is_not_this_machines_is_named() -> None:
     for own in ("127.0.0.1", "127.0.0.9", "0.0.0.0", "localhost"):
         environment.check({"SPARK_LOCAL_IP": own})

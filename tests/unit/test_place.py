@@ -52,10 +52,10 @@ def test_a_name_of_a_user_is_a_home_folder(folder):
 
 
 @pytest.mark.parametrize(
-    "text", ["a b", "a%20b", "$HOME/x", "${HOME}", "a#b", "a:b", "ü", " a", "a ", "{x}", "-", "s3"]
+    "text", ["a b", "a%20b", "$HOME/x", "${HOME}", "a#b", "a:b", "a:/b", "./hdfs:/x", "ü", " a", "a ", "{x}", "-", "s3"]
 )
 def test_names_stay_as_they_are(folder, text):
-    assert place(text) == f"{folder}/{text}"
+    assert place(text) == f"{folder}/{text.removeprefix('./')}"
 
 
 def test_a_file_url_is_read_as_urls_are():
@@ -107,6 +107,8 @@ def test_a_slash_at_the_end_of_a_url_means_a_folder_to_data():
         ("s3a:b", "names no bucket"),
         ("s3a://", "names no bucket"),
         ("s3a:///k", "names no bucket"),
+        ("file://", "names no file; give a path of this machine, or s3a://bucket/key"),
+        ("hdfs:/x", r"hdfs:// cannot be read or written; .*, or ./hdfs:/x for a file of that name"),
         ("file://otherhost/x", "names a file of the machine 'otherhost'"),
     ],
 )

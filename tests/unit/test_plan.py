@@ -188,7 +188,7 @@ def test_giving_what_was_the_default_then_changes_nothing():
         ({"batch": 96}, {}, r"train\.batch is not given and thus 2304, was given as 96"),
         ({"balance": {"mode": "none"}}, {}, r"train\.balance\.mode is not given and thus smallest, was given as none"),
         ({}, {"schedule": {"rate": 1.0}}, r"train\.schedule\.rate is 1\.0, was 0\.004"),
-        ({"hidden": [5]}, {"hidden": None}, r"train\.hidden is None, was \[5\]"),
+        ({"hidden": [5]}, {"hidden": None}, r"train\.hidden is \[50, 20, 10\], was \[5\]"),
         ({}, {"input": ["/other"]}, r"train\.input is \['/other'\], was \['/data'\]"),
         ({"epochs": 3}, {"epochs": 5, "seed": 1}, r"train\.epochs is 5, was 3; train\.seed is 1, was 42"),
     ],
@@ -200,6 +200,9 @@ def test_another_configuration_of_the_same_run_is_refused(then, now, message):
 
 def test_a_key_that_was_given_as_its_default_may_be_left_out():
     check_same("/run", plan(epochs=30), asked())
+    check_same("/run", plan(hidden=[50, 20, 10]), asked())
+    check_same("/run", plan(), asked(hidden=[50, 20, 10]))
+    assert "train.hidden=[50, 20, 10]" in check_same("/run", plan(hidden=None), asked())
 
 
 def test_a_plan_comes_back_as_it_was(tmp_path):
@@ -225,6 +228,7 @@ def test_a_plan_without_a_version_is_too_old(tmp_path):
             r"schema version 2.*a newer hepspark made it; use that",
         ),
         ({"schema_version": "2"}, "not a plan of hepspark: its schema_version is '2', not a number"),
+        ({"schema_version": True}, "not a plan of hepspark: its schema_version is True, not a number"),
         ({"schema_version": PLAN_SCHEMA}, r"not the plan of a run of this hepspark \(config: Field required\)"),
         ([], r"not the plan of a run of hepspark"),
     ],
@@ -232,6 +236,13 @@ def test_a_plan_without_a_version_is_too_old(tmp_path):
 def test_what_is_no_plan_of_this_hepspark_is_told(tmp_path, content, message):
     (tmp_path / "plan.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=rf"plan\.json: .*{message}"):
+        load_plan(str(tmp_path), StorageConfig())
+
+
+def test_keys_that_were_given_are_those_of_the_configuration(tmp_path):
+    content = json.loads(plan().model_dump_json()) | {"given": ["epochs", "epoch", "schedule"]}
+    (tmp_path / "plan.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"plan\.json: .*given: no such key as epoch, schedule"):
         load_plan(str(tmp_path), StorageConfig())
 
 

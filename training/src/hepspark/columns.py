@@ -117,6 +117,8 @@ def _refuse_rows(url: str, name: str, bad: pa.Array | npt.NDArray[np.bool_], pro
 
 
 def _is_vector(kind: pa.DataType, width: int) -> bool:
+    if isinstance(kind, pa.FixedShapeTensorType) and kind.permutation not in (None, sorted(kind.permutation)):
+        return False  # its numbers lie in another order than they are meant in
     if isinstance(kind, pa.BaseExtensionType):  # a tensor of fixed shape
         kind = kind.storage_type
     if pa.types.is_struct(kind):

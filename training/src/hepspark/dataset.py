@@ -29,7 +29,7 @@ from hepspark.config import StorageConfig
 from hepspark.config.base import Section
 from hepspark.errors import InputError, RunError
 from hepspark.schema import DATASET_SCHEMA, HLF, PARTICLE_COLUMNS
-from hepspark.storage import join, store_for
+from hepspark.storage import join, numbered, store_for
 from hepspark.versions import check_schema, first_fault
 
 EVENT_COLUMNS = pa.schema(
@@ -135,11 +135,10 @@ def find(url: str, storage: StorageConfig) -> Dataset | None:
     Raises:
         InputError: it is of another schema version, or its manifest is not readable.
     """
-    entries = store_for(url, storage).walk(join(url, "manifest"))
-    manifests = [entry.url for entry in entries if entry.url.endswith(".json")]
+    manifests = numbered(join(url, "manifest"), storage, ".json")
     if not manifests:
         return None
-    newest = manifests[-1]
+    version, newest = max(manifests.items())
     try:
         content = json.loads(store_for(url, storage).read(newest))
         check_schema(newest, "data set", content, DATASET_SCHEMA, "ingest its files again into another folder")
@@ -151,7 +150,7 @@ def find(url: str, storage: StorageConfig) -> Dataset | None:
         ) from error
     except (ValueError, AttributeError) as error:
         raise InputError(f"{newest}: not a manifest of a data set: {error}") from error
-    return Dataset(url=url, version=len(manifests), manifest=manifest)
+    return Dataset(url=url, version=version, manifest=manifest)
 
 
 def load(url: str, storage: StorageConfig) -> Dataset:

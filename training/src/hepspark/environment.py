@@ -80,8 +80,9 @@ def check(environment: Mapping[str, str], local_dir: str | None = None) -> None:
         local_dir: Spark's property spark.local.dir, if it is given.
 
     Raises:
-        InputError: a folder for Spark's temporary files cannot be written to, or an address is not this machine's.
+        InputError: a folder for temporary files cannot be written to, or an address is not this machine's.
     """
+    check_temporary(environment)
     if folders := environment.get("SPARK_LOCAL_DIRS"):
         _check_folders("SPARK_LOCAL_DIRS", folders)
     elif local_dir:
@@ -91,6 +92,17 @@ def check(environment: Mapping[str, str], local_dir: str | None = None) -> None:
         raise InputError(
             f"SPARK_LOCAL_IP is {address!r}, which is no address of this machine; correct it, or unset it for 127.0.0.1"
         )
+
+
+def check_temporary(environment: Mapping[str, str]) -> None:
+    """Refuse a TMPDIR that cannot be used. Python would take another folder without a word.
+
+    Raises:
+        InputError: it is no folder that can be written to.
+    """
+    folder = environment.get("TMPDIR")
+    if folder and not (Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise InputError(f"TMPDIR is {folder!r}, which is no folder that can be written to; correct it, or unset it")
 
 
 def check_place(name: str, place: Path) -> None:

@@ -12,7 +12,7 @@ S3 = "s3a://"
 """How the URL of every object begins."""
 
 _S3_LIKE = re.compile(r"s3[an]?:", re.IGNORECASE)
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)
 _FILE = re.compile(r"file:(?://([^/]*))?(/.*)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _EITHER = "give a path of this machine, or s3a://bucket/key"
@@ -61,11 +61,13 @@ def address(text: str) -> str:
         return S3 + name
     if file := _FILE.fullmatch(text):
         host, path = file.groups()
+        if host is None and path.startswith("//"):
+            raise ValueError(f"names no file; {_EITHER}")
         if host not in (None, "", "localhost"):
             raise ValueError(f"names a file of the machine {host!r}; {_EITHER}")
         return _absolute(unquote(path))
     if scheme := _SCHEME.match(text):
-        raise ValueError(f"{scheme[1]}:// cannot be read or written; {_EITHER}")
+        raise ValueError(f"{scheme[1]}:// cannot be read or written; {_EITHER}, or ./{text} for a file of that name")
     return _absolute(text)
 
 

@@ -51,6 +51,7 @@ _JAVA_PACKAGES = (
     "sun.security.action",
     "sun.util.calendar",
 )
+_LOG_OF_SPARK = "classpath:org/apache/spark/log4j2-defaults.properties"
 _JAVA_OPTIONS = ("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions")
 _BIGDL_SETTINGS = {
     # BigDL refuses to start without these: its all-reduce counts on every task having its place.
@@ -574,7 +575,8 @@ def _configuration(config: SparkConfig, of_cluster: Mapping[str, str], *, bigdl:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.extraJavaOptions": f"{opens} {quiet}",
-        "spark.executor.extraJavaOptions": opens,
+        # Among BigDL's jars lies a configuration for its own tests, which writes a file that grows.
+        "spark.executor.extraJavaOptions": f"{opens} -Dlog4j2.configurationFile={_LOG_OF_SPARK}",
         "spark.python.daemon.module": workers.MODULE,
     }
     if config.master.startswith("local"):

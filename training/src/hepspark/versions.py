@@ -54,7 +54,7 @@ def check_schema(url: str, kind: str, content: Mapping[str, Any], known: int, re
         InputError: a newer or an older hepspark made it, or something else.
     """
     found = content.get("schema_version")
-    if not isinstance(found, int):
+    if type(found) is not int:  # true is an int, too
         raise InputError(f"{url}: not a {kind} of hepspark: its schema_version is {found!r}, not a number")
     if found == known:
         return

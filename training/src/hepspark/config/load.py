@@ -5,8 +5,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from hepspark.config.base import section_at
 from hepspark.config.mistakes import explain_all
 from hepspark.config.models import Config
 from hepspark.config.reading import read_text, read_value
@@ -84,10 +85,22 @@ def _read(path: str) -> dict[str, Any]:
     return cast(dict[str, Any], data)
 
 
+def _split(parts: Sequence[str]) -> tuple[Sequence[str], str]:
+    """The sections of a key and its name in the last one. Names of Spark's properties have dots, too."""
+    model: type[BaseModel] | None = Config
+    for depth, part in enumerate(parts[:-1]):
+        inner = section_at(model, part) if model else None
+        if model and inner is None and part in model.model_fields:
+            return parts[: depth + 1], ".".join(parts[depth + 1 :])
+        model = inner
+    return parts[:-1], parts[-1]
+
+
 def _apply(data: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
-    *sections, last = (part.strip() for part in key.split("."))
-    if not separator or not all((*sections, last)):
+    parts = [part.strip() for part in key.split(".")]
+    sections, last = _split(parts)
+    if not separator or not all(parts):
         raise InputError(f"--set {override}: expected key=value, such as train.epochs=5")
     try:
         value = read_value(text)

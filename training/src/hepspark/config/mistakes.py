@@ -25,7 +25,6 @@ _WORDS = {
     "int_parsing": "expected a whole number",
     "int_parsing_size": "is too large",
     "int_type": "expected a whole number",
-    "invalid_key": "a key must be text; put it in quotes",
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "expected {expected}",
@@ -56,9 +55,17 @@ def explain_all(model: type[BaseModel], error: ValidationError) -> list[str]:
 
 def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
     location, kind, value = error["loc"], error["type"], error["input"]
-    key = ".".join(str(part) for part in location if part != "[key]")
+    if location[-1:] == ("[key]",):
+        kind, location = "invalid_key", location[:-1]
+    if kind == "invalid_key":
+        word = "null" if value is None else _shown(value)
+        return f"{'.'.join(map(str, (*location[:-1], word)))}: a key must be text; put it in quotes"
+    key = ".".join(map(str, location))
     if kind == "extra_forbidden":
         known = list((_section(model, location[:-1]) or model).model_fields)
+        first, dot, rest = str(location[-1]).partition(".")
+        if dot and first in known:
+            return f"{key}: no such key; write {first}: and, in the next line, indented, {rest}:"
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"the keys here are {', '.join(sorted(known))}"
         return f"{key}: no such key; {hint}"

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from hepspark.config.base import NUMBER, Form, LocalFile, Section, Url
 from hepspark.place import place
@@ -20,6 +20,11 @@ _DERIVED = {
     "spark.executor.memory": "executor.memory",
 }
 """Spark properties that follow from keys: BigDL fails, or trains wrongly, where they contradict each other."""
+
+
+def _of_spark(value: Any) -> Any:
+    """A property as Spark has it. A number with a point stays as it is, and is refused: 3.10 was read as 3.1."""
+    return str(value).lower() if isinstance(value, bool | int) else value
 
 
 class StorageConfig(Section):
@@ -93,7 +98,7 @@ class SparkConfig(Section):
     kubernetes: KubernetesConfig = KubernetesConfig()
     event_log: Url | None = None
     """Folder for Spark's event logs, for a history server. Only on Kubernetes."""
-    conf: dict[str, str] = {}
+    conf: dict[str, Annotated[str, BeforeValidator(_of_spark, json_schema_input_type=bool | int | str)]] = {}
     """Further properties of Spark. hepspark does not change them."""
 
     @property

@@ -20,7 +20,7 @@ from hepspark.errors import InputError, RunError
 from hepspark.model.network import Floats
 from hepspark.model.optimizer import AdamState
 from hepspark.schema import COMMIT_SCHEMA
-from hepspark.storage import join, name_of, store_for
+from hepspark.storage import join, numbered, store_for
 from hepspark.versions import check_schema
 
 KEPT = 3
@@ -78,10 +78,10 @@ def newest(run: str, storage: StorageConfig) -> Commit | None:
     Raises:
         InputError: it is not readable, or is of another schema version.
     """
-    entries = store_for(run, storage).walk(join(run, _FOLDER))
-    if not entries:
+    found = numbered(join(run, _FOLDER), storage, ".npz")
+    if not found:
         return None
-    url = entries[-1].url
+    url = found[max(found)]
     try:
         with np.load(io.BytesIO(store_for(url, storage).read(url)), allow_pickle=False) as content:
             arrays = {name: content[name] for name in _ARRAYS}
@@ -145,5 +145,4 @@ def _url(run: str, step: int) -> str:
 
 
 def _newest_generation(run: str, storage: StorageConfig) -> int:
-    entries = store_for(run, storage).walk(join(run, _GENERATIONS))
-    return int(name_of(entries[-1].url)) if entries else 0
+    return max(numbered(join(run, _GENERATIONS), storage), default=0)

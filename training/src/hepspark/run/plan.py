@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from hepspark.config import BalanceConfig, StorageConfig, TrainConfig
 from hepspark.config.base import Section, Url
 from hepspark.errors import InputError
-from hepspark.model.network import Network
+from hepspark.model.network import NETWORKS, Network
 from hepspark.model.optimizer import learning_rates
 from hepspark.model.scaler import Scaler
 from hepspark.schema import CLASSES, PLAN_SCHEMA
@@ -67,6 +67,12 @@ class Plan(Section):
     """Training shards; all but the last hold `batches_per_step` whole batches."""
     validation: tuple[Shard, ...]
     versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _given_keys_are_known(self) -> "Plan":
+        if strange := set(self.given) - set(_keys(self.config)):
+            raise ValueError(f"given: no such key as {', '.join(sorted(strange))}")
+        return self
 
     @property
     def steps_per_epoch(self) -> int:
@@ -251,7 +257,7 @@ def check_same(run: str, plan: Plan, asked: TrainConfig) -> str:
     Raises:
         InputError: with the keys that differ.
     """
-    planned, now = (_flat(config.model_dump(mode="json", exclude={"output"})) for config in (plan.config, asked))
+    planned, now = _keys(plan.config), _keys(asked)
     differing = [key for key in planned if planned[key] != now[key]]
     given = given_keys(asked)
     changed = [
@@ -267,6 +273,12 @@ def check_same(run: str, plan: Plan, asked: TrainConfig) -> str:
     made_with = ", ".join(f"train.{key}={planned[key]}" for key in plan.given)
     kept = "".join(f"; train.{key} stays {planned[key]}, the default now is {now[key]}" for key in differing)
     return f"{run}: planned by hepspark {plan.versions.get('hepspark', '(unknown)')} with {made_with}{kept}"
+
+
+def _keys(config: TrainConfig) -> dict[str, Any]:
+    """Key to value, without the output, which may move. Widths that are left out are those of the network."""
+    widths = [layer.units for layer in NETWORKS[config.network](config.hidden).layers[:-1]]
+    return _flat(config.model_dump(mode="json", exclude={"output"}) | {"hidden": widths})
 
 
 def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import uproot
 
+from hepspark import environment
 from hepspark.config import Config, SimulateConfig, given
 from hepspark.errors import InputError, RunError
 from hepspark.interrupts import finishing
@@ -41,11 +42,12 @@ def run(config: Config) -> dict[str, Any]:
         seconds of processor time, events per second of one core.
 
     Raises:
-        InputError: the extra is not installed, or another file is in the way.
+        InputError: the extra is not installed, TMPDIR is no folder, or another file is in the way.
         RunError: the disk is full, or a worker was killed.
     """
     begun = time.monotonic()
     _need_the_extra()
+    environment.check_temporary(os.environ)
     output = given(config.simulate.output, "simulate.output")
     planned = _plan(config.simulate, output)
     missing = [file for file in planned if not _there_already(file, config)]

@@ -1,5 +1,6 @@
 """Files and objects behind one small interface: a path and an s3a:// URL are used alike."""
 
+import re
 import uuid
 from collections.abc import Sequence
 
@@ -30,6 +31,7 @@ __all__ = [
     "is_s3",
     "join",
     "name_of",
+    "numbered",
     "read_verified",
     "refuse_strangers",
     "store_for",
@@ -44,6 +46,22 @@ def store_for(url: str, config: StorageConfig) -> Store:
 
         return S3Store(config)
     return LocalStore()
+
+
+def numbered(url: str, config: StorageConfig, ending: str = "") -> dict[int, str]:
+    """The files of a folder whose names are numbers, such as 00000012.json. Others, such as copies, do not count.
+
+    Args:
+        url: The folder.
+        config: How stores are reached.
+        ending: What follows the number in a name.
+
+    Returns:
+        Number to URL, in ascending order.
+    """
+    name = re.compile(rf"{re.escape(join(url, ''))}([0-9]{{8,}}){re.escape(ending)}")
+    found = (name.fullmatch(entry.url) for entry in store_for(url, config).walk(url))
+    return dict(sorted((int(match[1]), match[0]) for match in found if match))
 
 
 def refuse_strangers(url: str, config: StorageConfig, key: str, own: Sequence[str]) -> None:

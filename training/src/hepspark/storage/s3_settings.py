@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
+import botocore.configloader
 import botocore.exceptions
 import botocore.session
 import botocore.utils
@@ -70,10 +71,7 @@ def explain_settings(error: Exception, config: StorageConfig) -> HepsparkError:
         case botocore.exceptions.ConfigParseError():
             return InputError(_unparsed(error))
         case botocore.exceptions.ProfileNotFound():
-            return InputError(
-                f"there is no profile {error.kwargs['profile']!r} in {_named(config_file())} or "
-                f"{_named(credentials_file())}; correct {_profile_variable()}"
-            )
+            return InputError(_no_profile(error.kwargs["profile"]))
         case botocore.exceptions.NoCredentialsError():
             return InputError(
                 f"no S3 credentials found; set {_KEYS[0]} and {_KEYS[1]}, or AWS_PROFILE to a profile of "
@@ -104,6 +102,15 @@ def explain_settings(error: Exception, config: StorageConfig) -> HepsparkError:
     # What gives credentials over a network may fail for a passing reason, once it has worked.
     kind = UnreachableError if isinstance(error, botocore.exceptions.CredentialRetrievalError) else InputError
     return kind(f"the AWS settings cannot be used: {reason}; correct {_blamed(error, reason)}")
+
+
+def _no_profile(name: str) -> str:
+    told = f"there is no profile {name!r} in {_named(config_file())} or {_named(credentials_file())}"
+    # The two files write the name of a profile in two ways.
+    for file, wrong, right in ((config_file(), name, f"profile {name}"), (credentials_file(), f"profile {name}", name)):
+        if _is_there(file) and wrong in botocore.configloader.raw_config_parse(file):
+            return f"{told}; in {file}, [{wrong}] must be [{right}]"
+    return f"{told}; correct {_profile_variable()}"
 
 
 def _no_endpoint(config: StorageConfig) -> InputError:

@@ -1,6 +1,7 @@
 """`%pip` in a kernel, with a real pip and a home folder of its own."""
 
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -42,6 +43,26 @@ def wheel(folder, name, version="1.0", needs=""):
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
         content.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+
+
+# Executors have no home folder, and so nothing of the user but what the driver gives them.
+ON_EXECUTORS = """
+import os
+from pathlib import Path
+from hepspark import notebook as hep
+from hepspark.notebook import packages
+
+def found(_):
+    import hepspark_tiny
+    return hepspark_tiny.VALUE, hepspark_tiny.__file__
+
+conf = {"spark.cores.max": 2, "spark.executor.cores": 1, "spark.executor.memory": "512m"}
+conf |= {"spark.executorEnv.PYTHONPATH": os.environ["PYTHONPATH"], "spark.executorEnv.PYTHONNOUSERSITE": "1"}
+context = hep.session(conf={"spark.master": os.environ["MASTER_OF_TEST"], **conf}).sparkContext
+packages.share(context, packages.folder(), Path.cwd)
+print(set(context.parallelize(range(4), 4).map(found).collect()))
+hep.stop()
+"""
 
 
 @pytest.fixture
@@ -97,7 +118,7 @@ def index(tmp_path):
         server.server_close()
 
 
-def test_a_package_comes_from_the_sites_index(cells, index):
+def test_a_package_comes_from_the_sites_index_to_executors(cells, index, spark_master):
     url, authority = index
     install, shown = "%pip install hepspark_tiny", "import hepspark_tiny; print(hepspark_tiny.VALUE)"
     told = cells(install, PIP_INDEX_URL=url)
@@ -108,6 +129,9 @@ def test_a_package_comes_from_the_sites_index(cells, index):
     told = cells(install, shown, PIP_INDEX_URL=url, HEPSPARK_CA_FILE=str(authority))
     assert told.endswith("found\n"), told
     assert "pip failed" not in told
+    told = cells(ON_EXECUTORS, MASTER_OF_TEST=spark_master)
+    found = re.findall(r"\('found', '.*?/work/app-[^']*/hepspark-packages-[0-9a-f]+/hepspark_tiny\.py'\)", told)
+    assert found, told
 
 
 def test_an_index_that_is_not_there_is_told_in_seconds(cells):

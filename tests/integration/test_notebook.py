@@ -106,7 +106,7 @@ def driver_endpoint(rpc):
 def test_an_executor_writes_no_log_by_the_settings_of_bigdls_own_tests(spark):
     until(lambda: registered_executors(spark.sparkContext) == 3)
     opened = [str(file.readlink()) for file in Path(f"/proc/{executor_process(spark)}/fd").iterdir()]
-    assert any(name.endswith("/stderr") for name in opened)
+    assert any(name.endswith(".jar") for name in opened)
     assert not [name for name in opened if "logFilename" in name]
 
 
@@ -292,6 +292,43 @@ def test_spark_that_a_notebook_starts_by_its_own_hand(ways, tmp_path):
         "spark.cores.max is 3",
         "SparkContext(batchSize=…)",
     ]
+
+
+AT_ONCE = """
+import faulthandler
+from threading import Barrier, Thread
+faulthandler.dump_traceback_later(250, exit=True)  # where threads wait for each other, it tells where
+from hepspark.notebook import extension
+extension.load_ipython_extension(None)
+from hepspark import notebook as hep
+from hepspark.notebook import settings
+pages = settings._pages
+settings._pages = lambda place: pages(place) | {"spark.ui.port": "0"}  # who runs the tests may have another Spark
+from bigdl.dllib.nncontext import init_nncontext
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
+
+found, together = [], Barrier(3)
+
+def start(way):
+    together.wait()
+    found.append(way())
+
+ways = (lambda: hep.session().sparkContext, SparkContext.getOrCreate, lambda: init_nncontext("mine"))
+threads = [Thread(target=start, args=(way,)) for way in ways]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(found), len(set(map(id, found))), found[0].range(7).count())
+"""
+
+
+def test_threads_that_start_spark_at_once_have_the_same(tmp_path):
+    server = {"POD_NAMESPACE": "hub-alice", "HEPSPARK_IMAGE": "spark:1", "JUPYTERHUB_SERVICE_PREFIX": "/user/alice/"}
+    command = [sys.executable, "-c", AT_ONCE]
+    ended = subprocess.run(command, env=os.environ | server, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    assert ended.stdout.splitlines()[-1] == "3 1 7", ended.stderr
 
 
 def test_keys_of_the_hub_are_renewed(server, s3, bucket, aws_environment, tmp_path):

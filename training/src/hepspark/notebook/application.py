@@ -6,7 +6,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from hepspark.spark import (
 )
 from hepspark.steps.train import fitting
 from hepspark.supervision import UNSUPERVISED
+from hepspark.wording import counted
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -81,9 +82,25 @@ def session(
             for; or Spark does not start with it.
         RunError: the executors did not start in time, or Spark did not start.
     """
-    global _open, _starting
     if _open and is_running(_open.context) and (executors, cores, memory, conf) == (None,) * 4:
         return _open.spark
+    with start_lock():
+        return _session(executors, cores, memory, conf)
+
+
+def start_lock() -> AbstractContextManager[Any]:
+    """Held by the one thread that may start Spark: that of PySpark, which BigDL holds while it starts Spark, too."""
+    from pyspark import SparkContext
+
+    return SparkContext._lock
+
+
+def _session(
+    executors: int | None, cores: int | None, memory: str | None, conf: Mapping[str, Any] | None
+) -> "SparkSession":
+    global _open, _starting
+    if _open and is_running(_open.context) and (executors, cores, memory, conf) == (None,) * 4:
+        return _open.spark  # another thread has started it
     config = fitting(settings.configuration(facility(), executors, cores, memory, conf))
     if _open and not is_running(_open.context):
         _end()  # only what is left of it, as it was stopped by hand
@@ -108,7 +125,7 @@ def session(
     _ending.callback(show_jobs(_open.context, _pages()))
     share_packages()
     if _open.is_local:
-        say(f"Spark works on {_open.context.defaultParallelism} cores of this machine")
+        say(f"Spark works on {counted(_open.context.defaultParallelism, 'core')} of this machine")
     return _open.spark
 
 

@@ -77,15 +77,17 @@ def _hand_over(module: ModuleType) -> None:
     signature = inspect.signature(start)
 
     def get_or_create(cls: Any, conf: Any = None) -> Any:
-        if _is_ours_to_start(cls):
-            return _session(dict(conf.getAll()) if conf else None)
-        return get(conf)
+        with cls._lock:
+            if _is_ours_to_start(cls):
+                return _session(dict(conf.getAll()) if conf else None)
+            return get(conf)
 
     def new(cls: Any, *arguments: Any, **named: Any) -> Any:
-        if not _is_ours_to_start(cls):
-            return object.__new__(cls)
         given = signature.bind(None, *arguments, **named).arguments
-        context = _session(_properties(given))
+        with cls._lock:
+            if not _is_ours_to_start(cls):
+                return object.__new__(cls)
+            context = _session(_properties(given))
         for path in given.get("pyFiles") or ():
             context.addPyFile(path)
         return context

@@ -53,6 +53,9 @@ def test_a_flavor_that_no_node_can_hold_says_so(physicist):
     physicist.page.goto(f"{physicist.hub}/hub/spawn")
     told = physicist.page.get_by_text("It cannot be started on this cluster").inner_text()
     assert "no node is large enough for its server" in told
+    assert physicist.page.get_by_role("radio", disabled=True).count() == 1
+    assert physicist.page.get_by_role("radio", checked=True).is_enabled()
+    physicist.picture("flavors")
     assert "is stopped" in physicist.page.locator("#idle").inner_text()
 
 

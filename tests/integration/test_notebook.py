@@ -110,6 +110,23 @@ def test_an_executor_writes_no_log_by_the_settings_of_bigdls_own_tests(spark):
     assert not [name for name in opened if "logFilename" in name]
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"spark.cores.max": 4}, r"no room for 4 executors of 1 core and 512 MiB: the cluster's workers have 3 cores"),
+        (
+            {"spark.executor.memory": "9g"},
+            r"no room for 2 executors of 1 core and 9216 MiB: .*, enough for 0; take fewer",
+        ),
+        ({"spark.executor.memory": "much"}, r"spark\.executor\.memory is 'much'; expected 450m or more, such as 2g"),
+    ],
+)
+def test_what_a_cluster_cannot_hold_is_refused_at_the_start(spark_master, asked, told):
+    properties = {"spark.executor.cores": 1, "spark.cores.max": 2, "spark.executor.memory": "512m"} | asked
+    with pytest.raises(InputError, match=told):
+        hep.session(conf={"spark.master": spark_master, **properties})
+
+
 def test_a_cluster_whose_master_is_gone_is_told_at_once(spark, monkeypatch):
     monkeypatch.setattr(spark.sparkContext, "master", f"spark://{free_port_url().rpartition('/')[2]}")
     with pytest.raises(RunError, match=r"the cluster's master \(spark://.*\) does not answer; start it, or"):

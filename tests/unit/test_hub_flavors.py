@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hepspark_hub.flavors import allowed, profiles
+from hepspark_hub.flavors import allowed, profiles, proposed
 from hepspark_hub.room import Room, room
 
 from hepspark.cluster import capacity
@@ -82,6 +82,16 @@ def test_what_no_node_can_ever_hold_is_told_and_not_proposed(whole, told):
     large, small = profiles(both, room([], whole, whole))
     assert ("It cannot be started on this cluster: no node" in large["description"]) == bool(told)
     assert (large["default"], small["default"]) == (not told, bool(told))
+    assert (large["never"], small["never"]) == (bool(told), False)
+
+
+def test_who_names_no_flavor_gets_one_that_has_room():
+    two = [{**SMALL, "name": name, "memory": memory} for name, memory in (("much", "9Gi"), ("more", "5Gi"))]
+    much, more, small = settings(flavors=[*two, SMALL]).flavors
+    assert proposed([much, more, small], room([], nodes("9Gi"), nodes("9Gi"))) == much
+    assert proposed([much, more, small], room([], nodes("2Gi"), nodes("9Gi"))) == small
+    assert proposed([much, more], room([], nodes("1Gi"), nodes("6Gi"))) == more  # later
+    assert proposed([much, more], room([], nodes("1Gi"), nodes("1Gi"))) == much  # which is refused
 
 
 def test_executors_that_a_flavor_does_not_have_need_no_node():

@@ -1,5 +1,6 @@
 """Pods of users' servers."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -26,6 +27,16 @@ def test_a_server_takes_packages_from_the_sites_index(index, trusted):
     variables = spawner(settings(servers=servers))["environment"]
     assert (variables["PIP_INDEX_URL"], variables.get("PIP_TRUSTED_HOST")) == (index, trusted)
     assert not [name for name in spawner(settings())["environment"] if name.startswith("PIP_")]
+
+
+def test_executors_of_a_server_have_its_nodes():
+    nodes = {"node_selector": {"pool": "users"}, "tolerations": [{"key": "notebooks", "operator": "Exists"}]}
+    variables = spawner(settings(servers=settings().servers.model_dump() | nodes))["environment"]
+    assert json.loads(variables["HEPSPARK_EXECUTOR_NODES"](None)) == {
+        "nodeSelector": {"pool": "users"},
+        "tolerations": [{"key": "notebooks", "operator": "Exists"}],
+    }
+    assert "HEPSPARK_EXECUTOR_NODES" not in spawner(settings())["environment"]
 
 
 def test_a_server_passes_the_restricted_standard():

@@ -174,6 +174,9 @@ def test_executors_get_what_they_need_of_the_server():
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert {"name": "ca", "configMap": {"name": "storage-ca"}} in spec["volumes"]
     assert {"name": "ca", "mountPath": "/etc/store", "readOnly": True} in container["volumeMounts"]
+    assert "nodeSelector" not in spec
+    nodes = {"nodeSelector": {"pool": "users"}, "tolerations": [{"key": "notebooks", "operator": "Exists"}]}
+    assert template.pod({"HEPSPARK_EXECUTOR_NODES": json.dumps(nodes)})["spec"] == template.pod({})["spec"] | nodes
     without = template.pod({})["spec"]
     assert [volume["name"] for volume in without["volumes"]] == ["tmp"]
     assert yaml.safe_load(template.path().read_text())["spec"] == spec

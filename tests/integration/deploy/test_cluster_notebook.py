@@ -1,5 +1,6 @@
 """A notebook's Spark in a user's namespace: real Spark, a real API server; a stand-in for the kubelet."""
 
+import json
 import os
 import subprocess
 import sys
@@ -19,6 +20,10 @@ settings.MASTER = sys.argv[1]
 # Driver and executors share an address here, and so cannot share a port.
 spark = hep.session(conf={"spark.ui.port": 0, "spark.port.maxRetries": 16})
 """
+NODES = {
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "notebooks", "operator": "Exists", "effect": "NoSchedule"}],
+}
 NOTEBOOK = f"""{SESSION}
 data = spark.read.parquet(hep.sample() + "/parts").limit(3000).cache()
 for executors in (1, 2, 1):
@@ -37,7 +42,7 @@ def test_a_session_is_scaled_in_the_users_namespace(namespace, tmp_path):
         "POD_IP": ADDRESS, "POD_NAME": pod, "POD_NAMESPACE": namespace.name,
         "JUPYTERHUB_API_URL": "http://hub/hub/api", "JUPYTERHUB_API_TOKEN": "t0ken",
         "HEPSPARK_IMAGE": "spark:1", "HEPSPARK_EXECUTORS": "2", "HEPSPARK_EXECUTOR_MEMORY": "512m",
-        "HEPSPARK_WORKSPACE": str(tmp_path / "workspace"),
+        "HEPSPARK_WORKSPACE": str(tmp_path / "workspace"), "HEPSPARK_EXECUTOR_NODES": json.dumps(NODES),
     }  # fmt: skip
     address = f"k8s://{namespace.server.address}"
     left = kill_while_it_starts(namespace, [sys.executable, "-c", SESSION, address], os.environ | server)
@@ -59,6 +64,8 @@ def test_a_session_is_scaled_in_the_users_namespace(namespace, tmp_path):
         variables = {one["name"]: one.get("value") for one in executor["spec"]["containers"][0]["env"]}
         assert variables["JUPYTERHUB_API_TOKEN"] == "t0ken"
         assert executor["spec"]["securityContext"]["runAsNonRoot"]
+        assert executor["spec"]["nodeSelector"] == NODES["nodeSelector"]
+        assert NODES["tolerations"][0] in executor["spec"]["tolerations"]
         assert executor["metadata"]["ownerReferences"][0]["name"] == pod
 
 

@@ -64,7 +64,7 @@ def spark_session(config: Config, supervision: Supervision, *, bigdl: bool = Fal
         bigdl: Whether BigDL's classes and settings are wanted.
 
     Raises:
-        InputError: there is no Java 17, or no room for the executors.
+        InputError: there is no Java 17, no room for the executors, or a property of executors is wrong.
         RunError: the executors did not start in time.
     """
     shared = _SHARED.get()
@@ -72,8 +72,13 @@ def spark_session(config: Config, supervision: Supervision, *, bigdl: bool = Fal
         yield shared
         return
     if not config.spark.on_kubernetes:
-        standalone.check_master(config.spark.master)
+        count = 0
+        if standalone.is_standalone(config.spark.master):
+            count = standalone.check_properties(config.spark.conf, bigdl=bigdl)
+            standalone.check_master(config.spark.master)
         with spark_context(config.spark, config.storage, bigdl=bigdl) as context:
+            if count:
+                standalone.check(context, count)
             yield context
         return
     spark, pod = config.spark, driver_pod()
@@ -109,7 +114,7 @@ def resize(context: "SparkContext", config: Config, count: int, supervision: Sup
         raise RunError("Spark has ended; start it again")
     forget_lost_executors(context)
     spark, before = _sized(config.spark, count), registered_executors(context)
-    if spark.master.startswith("spark://"):
+    if standalone.is_standalone(spark.master):
         standalone.check(context, count)
     if spark.on_kubernetes and count > before:
         pod = driver_pod()

@@ -55,6 +55,7 @@ def _servers(config: Any, settings: Settings) -> None:
     config.KubeSpawner.update(servers.spawner(settings))
     hooks = Spawning(settings, CA_FILE.read_text() if settings.storage.ca_config_map else "")
     config.KubeSpawner.profile_list = hooks.choices
+    config.KubeSpawner.profile_form_template = (TEMPLATES / "flavors.html").read_text()
     config.KubeSpawner.pre_spawn_hook = hooks.prepare
     config.KubeSpawner.post_stop_hook = hooks.clear
     config.NotebookSpawner.delete_hook = hooks.revoke

@@ -12,20 +12,31 @@ def allowed(settings: Settings, groups: Collection[str]) -> list[Flavor]:
     return [flavor for flavor in settings.flavors if not flavor.groups or set(flavor.groups) & set(groups)]
 
 
+def proposed(flavors: Collection[Flavor], free: Room) -> Flavor:
+    """The flavor of who names none: the first that has room now, else the first that may have room later.
+
+    Args:
+        flavors: That the user may choose from, one or more.
+        free: What is left.
+    """
+    return min(flavors, key=lambda each: (bool(free.never_holds(each)), bool(free.lacks(each))))
+
+
 def profiles(flavors: Collection[Flavor], free: Room) -> list[dict[str, Any]]:
     """The choices of a user, with what is free now; what has no room says so.
 
     Args:
-        flavors: That the user may choose from.
+        flavors: That the user may choose from, one or more.
         free: What is left.
     """
-    default = next((each.name for each in flavors if not (free.lacks(each) or free.never_holds(each))), None)
+    default = proposed(flavors, free)
     return [
         {
             "slug": flavor.name,
             "display_name": flavor.title,
             "description": describe(flavor, free),
-            "default": flavor.name == default,
+            "default": flavor == default,
+            "never": bool(free.never_holds(flavor)),  # for flavors.html
             "kubespawner_override": override(flavor),
         }
         for flavor in flavors

@@ -1,5 +1,6 @@
 """The pods of users' servers, as KubeSpawner makes them."""
 
+import json
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -83,6 +84,9 @@ def environment(settings: Settings) -> dict[str, Any]:
         "HEPSPARK_PUBLIC": ",".join(workspace.public),
         "HEPSPARK_WORKSPACE": lambda server: f"s3a://{workspace.bucket}/{prefix_of(server.user.name)}".rstrip("/"),
     }
+    if nodes := executor_nodes(settings):
+        # KubeSpawner would take braces in a text for places to fill in.
+        variables["HEPSPARK_EXECUTOR_NODES"] = lambda _server: json.dumps(nodes)
     if index := settings.servers.package_index:
         variables["PIP_INDEX_URL"] = index
         if index.startswith("http:"):  # which pip would refuse
@@ -94,3 +98,10 @@ def environment(settings: Settings) -> dict[str, Any]:
             "AWS_CA_BUNDLE": str(namespaces.CA_FILE),
         }
     return variables
+
+
+def executor_nodes(settings: Settings) -> dict[str, Any]:
+    """What of an executor's pod chooses its node: the same as for servers."""
+    servers = settings.servers
+    nodes = {"nodeSelector": servers.node_selector, "tolerations": list(servers.tolerations)}
+    return {key: value for key, value in nodes.items() if value}

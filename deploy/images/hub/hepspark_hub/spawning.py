@@ -12,7 +12,7 @@ from tornado.web import HTTPError
 
 from hepspark.cluster.capacity import quotas_of, rooms_of
 from hepspark_hub import kube, namespaces
-from hepspark_hub.flavors import allowed, profiles
+from hepspark_hub.flavors import allowed, profiles, proposed
 from hepspark_hub.room import Room, room
 from hepspark_hub.settings import Flavor, Settings
 
@@ -43,11 +43,10 @@ class Spawning:
 
     async def prepare(self, spawner: Any) -> None:
         """Refuse a server that has no room, and bring about the namespace of its user."""
-        chosen = spawner.user_options.get("profile", "")
-        flavors = self._flavors(spawner)
-        flavor = next((each for each in flavors if each.name == chosen), None)
-        if flavor:
-            free = await self._room(spawner)
+        flavors, free = self._flavors(spawner), await self._room(spawner)
+        chosen = spawner.user_options.get("profile") or proposed(flavors, free).name
+        # KubeSpawner refuses another name.
+        if flavor := next((each for each in flavors if each.name == chosen), None):
             if never := free.never_holds(flavor):
                 raise HTTPError(
                     409, f"{flavor.title} cannot be started on this cluster: {never}. Choose a smaller one."

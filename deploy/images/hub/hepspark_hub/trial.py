@@ -19,7 +19,6 @@ from typing import Any
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from hepspark_hub.flavors import allowed
 from hepspark_hub.places import Places
 from hepspark_hub.settings import FILE, load
 
@@ -77,7 +76,7 @@ class Client:
 async def start(client: Client, user: str, flavor: str) -> None:
     """Make a user with a server, and wait until the server answers."""
     await client.ask("POST", f"/hub/api/users/{user}")
-    await client.ask("POST", f"/hub/api/users/{user}/server", {"profile": flavor})
+    await client.ask("POST", f"/hub/api/users/{user}/server", {"profile": flavor} if flavor else {})
     end = time.monotonic() + START_SECONDS
     while True:
         found = await client.ask("GET", f"/hub/api/users/{user}")
@@ -151,7 +150,7 @@ def main(arguments: list[str]) -> int:
     settings = load(FILE)
     parser = argparse.ArgumentParser(prog="trial")
     parser.add_argument("name")
-    parser.add_argument("--flavor", default=next((each.name for each in allowed(settings, ())), ""))
+    parser.add_argument("--flavor", default="", help="the hub's proposal if it is left out")
     parser.add_argument("--code", default="print(1 + 1)")
     given = parser.parse_args(arguments)
     client = Client(settings.address, (Places().secret / "operatorToken").read_text().strip())

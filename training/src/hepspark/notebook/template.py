@@ -1,5 +1,6 @@
 """The pod that Spark completes for each executor of a notebook."""
 
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -48,7 +49,10 @@ def pod(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
         },
         "volumeMounts": mounts,
     }
+    # Taints and labels that the operator names for servers hold for their executors, too.
+    nodes = json.loads(environment.get("HEPSPARK_EXECUTOR_NODES") or "{}")
     spec = {
+        **nodes,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {

@@ -33,6 +33,9 @@ CONF := training/conf/local.yaml
 # The shell expands folders, inside quotes: their names may hold nearly anything.
 export OUT INVENTORY CONFIG
 PLAY := PYTHONPATH="$$PWD" ANSIBLE_CONFIG="$$PWD/deploy/ansible.cfg" .venv/bin/ansible-playbook --inventory "$$INVENTORY"
+# The inventory of the lab would ask this machine.
+ANSIBLE_LINT := PATH="$$PWD/.venv/bin:$$PATH" PYTHONPATH="$$PWD" ANSIBLE_CONFIG="$$PWD/deploy/ansible.cfg"
+ANSIBLE_LINT += ANSIBLE_INVENTORY="$$PWD/deploy/inventories/example" .venv/bin/ansible-lint
 DEPLOY := .venv/bin/python -m deploy
 # As YAML has it in a text between single quotes.
 YAML_OUT := $$(sed "s/'/''/g" <<<"$$OUT")
@@ -89,12 +92,17 @@ e2e-full: e2e ## The same, and what is too long for the gate: restarts, interrup
 	@.venv/bin/pytest --durations 10 tests/e2e $(E2E:%=--ignore %) $(PYTEST)
 
 .PHONY: check
-check: lint types imports ## Everything that reads the code: lint, types, imports
+check: lint lint-deploy types imports ## Everything that reads the code: lint, types, imports
 
 .PHONY: lint
 lint: setup ## Check style and formatting
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
+
+.PHONY: lint-deploy
+lint-deploy: .venv/.deploy ## Check what is written for Ansible, and all YAML
+	@.venv/bin/yamllint --strict deploy helm training .ansible-lint .pre-commit-config.yaml
+	@$(ANSIBLE_LINT) --offline deploy/playbooks deploy/roles
 
 .PHONY: types
 types: .venv/.deploy ## Check types (mypy --strict)

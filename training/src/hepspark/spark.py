@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -324,6 +324,13 @@ def _end_java() -> None:
     except subprocess.TimeoutExpired:
         gateway.proc.kill()
         gateway.proc.wait()
+
+
+def start_lock() -> AbstractContextManager[Any]:
+    """Held by the one thread that may start Spark: that of PySpark, which BigDL holds while it starts Spark, too."""
+    from pyspark import SparkContext
+
+    return SparkContext._lock
 
 
 def sql_session(context: "SparkContext") -> "SparkSession":

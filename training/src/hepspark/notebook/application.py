@@ -6,7 +6,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from hepspark.spark import (
     java_runs,
     registered_executors,
     sql_session,
+    start_lock,
     undone_if_it_fails,
 )
 from hepspark.steps.train import fitting
@@ -86,13 +87,6 @@ def session(
         return _open.spark
     with start_lock():
         return _session(executors, cores, memory, conf)
-
-
-def start_lock() -> AbstractContextManager[Any]:
-    """Held by the one thread that may start Spark: that of PySpark, which BigDL holds while it starts Spark, too."""
-    from pyspark import SparkContext
-
-    return SparkContext._lock
 
 
 def _session(

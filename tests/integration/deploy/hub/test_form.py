@@ -1,7 +1,9 @@
 """The form that asks for a flavor, in a real browser: what no node can ever hold cannot be chosen."""
 
+import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -9,8 +11,7 @@ from tests.e2e.browser import chromium
 from tests.integration.deploy.hub.environment import REPOSITORY, Programs
 
 RENDER = """
-import sys
-from hepspark_hub.configure import configure
+import asyncio, sys
 from hepspark_hub.flavors import profiles
 from hepspark_hub.places import TEMPLATES
 from hepspark_hub.room import room
@@ -24,10 +25,23 @@ flavors = settings(flavors=[{**SMALL, "name": name, "memory": memory}
 nodes = [capacity.Room("w1", {"cpu": 8, "memory": int(sys.argv[2]) << 30, "pods": 9})]
 config = Config()
 config.KubeSpawner.profile_form_template = (TEMPLATES / "flavors.html").read_text()
-spawner = NotebookSpawner(_mock=True, config=config)
-spawner.user_options = {"profile": sys.argv[1]} if sys.argv[1] else {}
-print(spawner._render_options_form(profiles(flavors, room([], nodes, nodes))))
+
+async def form():
+    spawner = NotebookSpawner(_mock=True, config=config)
+    spawner.user_options = {"profile": sys.argv[1]} if sys.argv[1] else {}
+    return spawner._render_options_form(profiles(flavors, room([], nodes, nodes)))
+
+print(asyncio.run(form()))
 """
+
+
+# KubeSpawner wants to know of a cluster, and asks it nothing here.
+CLUSTER = {
+    "current-context": "none",
+    "contexts": [{"name": "none", "context": {"cluster": "none", "user": "none"}}],
+    "clusters": [{"name": "none", "cluster": {"server": "http://127.0.0.1:1"}}],
+    "users": [{"name": "none", "user": {}}],
+}
 
 
 @pytest.mark.parametrize(
@@ -41,9 +55,13 @@ print(spawner._render_options_form(profiles(flavors, room([], nodes, nodes))))
         ("huge", 99, "huge", {"huge", "large", "small"}),
     ],
 )
-def test_what_no_node_can_hold_cannot_be_chosen(programs: Programs, before, memory, chosen, possible) -> None:
+def test_what_no_node_can_hold_cannot_be_chosen(
+    programs: Programs, tmp_path: Path, before: str, memory: int, chosen: str, possible: set[str]
+) -> None:
+    (tmp_path / "config").write_text(json.dumps(CLUSTER))
     search = [REPOSITORY / "deploy/images/hub", REPOSITORY / "training/src", REPOSITORY]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(map(str, search))}
+    environment["KUBECONFIG"] = str(tmp_path / "config")
     command = [programs.python, "-c", RENDER, before, str(memory)]
     form = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     with chromium() as browser:

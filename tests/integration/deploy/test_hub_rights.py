@@ -194,6 +194,14 @@ def homes(servers):
     return sorted({pod["metadata"]["namespace"] for pod in pods}, key=lambda name: name != BOBS)
 
 
+def test_servers_know_the_nodes_of_their_executors(servers):
+    for pod in servers[1]:
+        (container,) = pod["spec"]["containers"]
+        (nodes,) = [json.loads(one["value"]) for one in container["env"] if one["name"] == "HEPSPARK_EXECUTOR_NODES"]
+        assert nodes["nodeSelector"] == pod["spec"]["nodeSelector"] == {"pool": "users"}
+        assert [toleration["key"] for toleration in nodes["tolerations"]] == ["notebooks"]
+
+
 def test_the_hub_brings_about_what_a_user_needs(apiserver, homes):
     assert homes[0] == BOBS
     assert len(homes) == 2

@@ -111,7 +111,7 @@ class SparkConfig(Section):
         if self.on_kubernetes:
             for name in self.conf:
                 if name in _DERIVED:
-                    raise ValueError(f"{name} in spark.conf is set by spark.{_DERIVED[name]}; set it there alone")
+                    raise ValueError(f"{name} follows from spark.{_DERIVED[name]}; set that key, not spark.conf")
         return self
 
 

@@ -189,7 +189,7 @@ def test_a_run_goes_on_after_interrupts_and_loses_nothing(finished, published, t
     assert re.match(
         r"hepspark: interrupted: step \d+ of \d+ is committed, .*; Spark is stopped first \(Ctrl-C", at_once
     )
-    assert "the same command goes on" in last
+    assert "the same command continues" in last
     assert "Traceback" not in errors
     code, errors = interrupt(published, tmp_path, newest_step(tmp_path) + 2, signal.SIGTERM)
     assert code == 143

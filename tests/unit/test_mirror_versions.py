@@ -85,7 +85,7 @@ def test_version_is_put_into_paths_and_tags():
             "tool have images: that needs a component registry with a file registry",
         ),
         ({"version": "latest"}, r"components\.tool\.version: String should match"),
-        ({"build": {"debian": {"tool": {"release": "99", "package": "a", "path": "b"}}}}, "wants Debian 99"),
+        ({"build": {"debian": {"tool": {"release": "99", "package": "a", "path": "b"}}}}, "needs Debian 99"),
     ],
 )
 def test_a_wrong_file_is_refused_by_its_key(tmp_path, change, message):

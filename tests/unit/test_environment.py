@@ -112,7 +112,7 @@ def test_an_address_that_is_not_this_machines_is_named() -> None:
 def test_a_path_that_java_cannot_use_is_refused() -> None:
     for name in ODD:
         environment.check_place("Spark", Path("/home/ada", name))
-    for name, why in (("a:b", "a colon"), ("a\nb", "a line break"), ("a\rb", "a line break"), ("a\udce9", "no UTF-8")):
+    for name, why in (("a:b", "a colon"), ("a\nb", "a line break"), ("a\rb", "a line break"), ("a\udce9", "not UTF-8")):
         with pytest.raises(InputError, match=f"Spark lies in .*, and Java cannot use a path with .*{why}; move"):
             environment.check_place("Spark", Path("/home/ada", name))
 

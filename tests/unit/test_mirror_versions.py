@@ -171,7 +171,7 @@ def test_a_base_has_to_be_made_before():
 
 def test_a_tree_is_made_in_one_way(tmp_path):
     tree = {"copy": {"source": "docs"}, "kernels": {"source": "docs"}}
-    with pytest.raises(InputError, match="one of python, java, maven, node, kernels, package, copied has to say"):
+    with pytest.raises(InputError, match="one of python, java, maven, node, kernels, package, copied must say"):
         load_versions(versions(tmp_path, {"build": {**ENTRY["build"], "trees": {"x": tree}}}))
 
 

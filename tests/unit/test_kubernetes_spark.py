@@ -97,7 +97,7 @@ def test_the_pod_is_asked_for():
 @pytest.mark.parametrize("name", ["spark.executor.instances", "spark.cores.max", "spark.executor.memory"])
 def test_what_follows_from_keys_is_not_given_twice(name):
     overrides = ["spark.master=k8s://https://x", f"spark.conf={{{name}: '4'}}"]
-    with pytest.raises(InputError, match=rf"{name} follows from spark\.executor\."):
+    with pytest.raises(InputError, match=rf"{name} in spark\.conf follows from the key spark\.executor\."):
         load(None, overrides)
     assert load(None, [*overrides, "spark.master=spark://x:7077"]).spark.conf == {name: "4"}
 

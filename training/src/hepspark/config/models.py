@@ -111,7 +111,9 @@ class SparkConfig(Section):
         if self.on_kubernetes:
             for name in self.conf:
                 if name in _DERIVED:
-                    raise ValueError(f"{name} follows from spark.{_DERIVED[name]}; set that key, not spark.conf")
+                    raise ValueError(
+                        f"{name} in spark.conf follows from the key spark.{_DERIVED[name]}; set only the key"
+                    )
         return self
 
 

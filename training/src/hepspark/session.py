@@ -162,7 +162,7 @@ def _settle(context: "SparkContext", spark: SparkConfig) -> None:
         if (there := registered_executors(context)) == wanted:
             return
         if time.monotonic() > end:
-            raise RunError(f"only {there} of {wanted} executors were there after {timeout} s; see Spark's pages")
+            raise RunError(f"{there} executors are there after {timeout} s, but {wanted} are wanted; see Spark's pages")
         time.sleep(_POLL_SECONDS)
 
 

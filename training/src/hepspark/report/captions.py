@@ -113,7 +113,7 @@ def _training(content: Content) -> str:
             f"The model has the weights of epoch {content.best_epoch} (dotted line), the best on validation events. "
         )
     return (
-        f"{text}Validation events are a part of the training side. The training does not use them, and no test events. "
+        f"{text}Validation events are a part of the training side. The training uses neither them nor test events. "
         "The curve of training events is measured after each epoch, too, on as many files as there are of "
         "validation events."
     )

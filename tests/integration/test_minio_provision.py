@@ -212,7 +212,7 @@ def test_what_is_not_declared_any_more_is_left_alone(chart: Chart) -> None:
         (lambda chart: chart.set_secret("root", chart.minio.user, "wrong-password"), "auth.existingSecret: "),
         (
             lambda chart: chart.set_user("ada", "password-of-ada", "raedwrite"),
-            "users[ada].policies: raedwrite is neither",
+            "users[ada].policies: raedwrite is not declared",
         ),
         (lambda chart: chart.set_user("ada", "short", "readwrite"), "users[ada]: "),
         (lambda chart: chart.set_user("ada", "ends with a line\n", "readwrite"), "users[ada].existingSecret: "),

@@ -53,7 +53,10 @@ FINDINGS = {
         "already runs containers (/run/docker.sock), which the installation",
     ),
     "owner": ({"cluster": OTHERS}, "belongs to the cluster others, not to ours: first run"),
-    "version": ({"cluster": {"name": "ours", "version": "v1.33.0"}}, "runs Kubernetes v1.33.0, and v1.34.4 is to be"),
+    "version": (
+        {"cluster": {"name": "ours", "version": "v1.33.0"}},
+        "runs Kubernetes v1.33.0, but this hepspark installs v1.34.4: use",
+    ),
     "well": ({}, None),
 }
 

@@ -264,7 +264,9 @@ def test_a_model_whose_data_is_elsewhere_names_the_key_for_its_new_place(line, t
     expected = line.run(evaluate)["events"]
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
-    relative = r"other/data \(recorded as data, which is relative to another folder\), and there are no events.*evaluate\.input"
+    relative = (
+        r"other/data \(recorded as data, which is relative to another folder\), and there are no.*evaluate\.input"
+    )
     with pytest.raises(InputError, match=relative):
         line.run(evaluate)
     assert line.run(evaluate, input=["../data"])["events"] == expected

@@ -1,19 +1,19 @@
-# The front door: `make help` lists what there is.
+# Start here: `make help` lists the targets.
 MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-# Where it is set, each start of Python would compile all its libraries anew: seconds, hundreds of times in the tests.
+# With this variable, each start of Python would compile all its libraries again: seconds, hundreds of times in the tests.
 unexport PYTHONDONTWRITEBYTECODE
-# Meant for another Python: its packages would be imported in place of those of .venv, or .venv not be found at all.
+# These variables are for another Python: they would replace the packages of .venv, or hide .venv.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUSERBASE PYTHONWARNINGS PYTHONOPTIMIZE PYTHONINSPECT
-# How packages are fetched is the user's choice; which ones, and into which folder, is not.
+# The user chooses how packages are fetched, but not which packages, and not the folder.
 FETCHING := %INDEX %INDEX_URL %_FIND_LINKS %CERT %CERTS %TLS %HOST %PROXY %TIMEOUT %RETRIES %KEYRING_PROVIDER %OFFLINE
 FETCHING += %CONFIG_FILE %CACHE_DIR %LINK_MODE UV_INDEX% UV_CONCURRENT% UV_HTTP%
 unexport $(filter-out $(FETCHING), $(filter PIP_% UV_%, $(.VARIABLES)))
 export PIP_USER := 0# whatever pip's configuration file says
-# Bash would run the one first, and go elsewhere by the other.
+# Bash would run the file BASH_ENV first, and with CDPATH, cd would use other folders.
 unexport BASH_ENV CDPATH
 
 OUT ?= out
@@ -25,19 +25,19 @@ NODE ?=
 CONFIG ?=
 RUN ?=
 PYTEST ?=
-# In the order in which each goes on with the lab of the one before.
+# The order matters: each file continues with the lab of the file before.
 E2E := tests/e2e/test_deploy.py tests/e2e/test_platform.py tests/e2e/test_notebooks.py
 BROWSER := chromium fonts-dejavu-core
 HEPSPARK := .venv/bin/hepspark
 CONF := training/conf/local.yaml
-# The shell expands folders, inside quotes: their names may hold nearly anything.
+# The shell expands folders, inside quotes: their names may contain nearly any character.
 export OUT INVENTORY CONFIG
 PLAY := PYTHONPATH="$$PWD" ANSIBLE_CONFIG="$$PWD/deploy/ansible.cfg" .venv/bin/ansible-playbook --inventory "$$INVENTORY"
 # The inventory of the lab would ask this machine.
 ANSIBLE_LINT := PATH="$$PWD/.venv/bin:$$PATH" PYTHONPATH="$$PWD" ANSIBLE_CONFIG="$$PWD/deploy/ansible.cfg"
 ANSIBLE_LINT += ANSIBLE_INVENTORY="$$PWD/deploy/inventories/example" .venv/bin/ansible-lint
 DEPLOY := .venv/bin/python -m deploy
-# As YAML has it in a text between single quotes.
+# Quoted for YAML text between single quotes.
 YAML_OUT := $$(sed "s/'/''/g" <<<"$$OUT")
 LOCAL := $(CONF) --set folder="'$(YAML_OUT)'" --set "train.input=[tests/data/sample, '$(YAML_OUT)/dataset']"
 
@@ -65,7 +65,7 @@ simulate: setup ## Simulate EVENTS (1000) events of each class into OUT/events
 	@.venv/bin/python -m tests.integration.java_classes $@
 
 .PHONY: test
-test: .venv/.deploy .venv/.java-classes ## Run all tests but those of test-deploy and e2e (PYTEST='-k name' for some)
+test: .venv/.deploy .venv/.java-classes ## Run all tests except those of test-deploy and e2e (PYTEST='-k name' for some)
 	@tools/build.sh minio versitygw
 	@.venv/bin/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
@@ -88,11 +88,11 @@ e2e: mirror ## Deploy to a lab, grow it, shrink it; train on it, scale the train
 	@.venv/bin/pytest --durations 10 $(E2E) $(PYTEST)
 
 .PHONY: e2e-full
-e2e-full: e2e ## The same, and what is too long for the gate: restarts, interrupts, reset, an existing cluster
+e2e-full: e2e ## The tests of e2e, and tests that are too long for the gate: restarts, interrupts, reset, an existing cluster
 	@.venv/bin/pytest --durations 10 tests/e2e $(E2E:%=--ignore %) $(PYTEST)
 
 .PHONY: check
-check: lint lint-deploy types imports ## Everything that reads the code: lint, types, imports
+check: lint lint-deploy types imports ## Check the code without running it: lint, types, imports
 
 .PHONY: lint
 lint: setup ## Check style and formatting
@@ -100,7 +100,7 @@ lint: setup ## Check style and formatting
 	@.venv/bin/ruff format --check
 
 .PHONY: lint-deploy
-lint-deploy: .venv/.deploy ## Check what is written for Ansible, and all YAML
+lint-deploy: .venv/.deploy ## Check the files of Ansible, and all YAML
 	@.venv/bin/yamllint --strict deploy helm training .ansible-lint .pre-commit-config.yaml
 	@$(ANSIBLE_LINT) --offline deploy/playbooks deploy/roles
 
@@ -113,7 +113,7 @@ imports: setup ## Check which module may import which
 	@.venv/bin/lint-imports
 
 .PHONY: format
-format: setup ## Bring the code into its format
+format: setup ## Format the code
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
@@ -121,12 +121,12 @@ format: setup ## Bring the code into its format
 	@tools/setup.sh deploy
 
 .PHONY: mirror
-mirror: .venv/.deploy ## Make everything that an installation fetches, and list it
+mirror: .venv/.deploy ## Make all files and images of an installation, and list them
 	@$(DEPLOY).mirror fill
 	@$(DEPLOY).mirror list
 
 .PHONY: images
-images: .venv/.deploy ## Make the images of hepspark again that have changed, in the mirror's registry
+images: .venv/.deploy ## Make the images of hepspark that have changed, in the registry of the mirror
 	@$(DEPLOY).mirror fill --only spark-base --only spark --only minio --only hub-base --only hub --only proxy --only notebook-base --only notebook
 
 .PHONY: mirror-bundle
@@ -138,7 +138,7 @@ lab: .venv/.deploy ## Make hosts on this machine (LAB='--workers 2 --cpus 2 --me
 	@$(DEPLOY).lab up $(LAB)
 
 .PHONY: lab-down
-lab-down: .venv/.deploy ## Remove the hosts that `make lab` made, without a trace
+lab-down: .venv/.deploy ## Remove the lab completely
 	@$(DEPLOY).lab down
 
 .PHONY: deploy
@@ -146,15 +146,15 @@ deploy: .venv/.deploy $(if $(findstring inventories/lab,$(INVENTORY)),mirror lab
 	@$(PLAY) deploy/playbooks/deploy.yml $(ARGS)
 
 .PHONY: serve-mirror
-serve-mirror: .venv/.deploy ## Serve the mirror from the hosts of INVENTORY that are there for it
+serve-mirror: .venv/.deploy ## Serve the mirror from the hosts of the group mirrors in INVENTORY
 	@$(PLAY) deploy/playbooks/mirror.yml $(ARGS)
 
 .PHONY: site
-site: .venv/.deploy ## Only what `make deploy` does to the hosts of INVENTORY
+site: .venv/.deploy ## `make deploy` without serving the mirror
 	@$(PLAY) deploy/playbooks/site.yml $(ARGS)
 
 .PHONY: platform
-platform: .venv/.deploy ## Only what `make site` does on the ready cluster of INVENTORY: storage, Spark, notebooks
+platform: .venv/.deploy ## The last part of `make site`, on the ready cluster of INVENTORY: storage, Spark, notebooks
 	@$(PLAY) deploy/playbooks/platform.yml $(ARGS)
 
 .PHONY: verify
@@ -166,11 +166,11 @@ submit: ## Run CONFIG (values of helm/training) on the cluster of KUBECONFIG, by
 	@tools/submit.sh "$$CONFIG" $(RUN)
 
 .PHONY: add-node
-add-node: .venv/.deploy ## Add the host NODE of INVENTORY to the cluster, leaving the other hosts alone
+add-node: .venv/.deploy ## Add the host NODE of INVENTORY to the cluster, without changes to the other hosts
 	@$(PLAY) deploy/playbooks/site.yml --limit localhost:$(NODE) $(ARGS)
 
 .PHONY: remove-node
-remove-node: .venv/.deploy ## Take the worker NODE out of the cluster of INVENTORY
+remove-node: .venv/.deploy ## Remove the worker NODE from the cluster of INVENTORY
 	@$(PLAY) deploy/playbooks/remove_node.yml --extra-vars node=$(NODE) $(ARGS)
 
 .PHONY: reset
@@ -195,7 +195,7 @@ bench-notebook: mirror ## Measure notebooks: from Start to JupyterLab, to ready 
 	@PYTHONPATH=deploy/images/hub .venv/bin/python -m benchmarks.notebook --output "$$OUT/bench"
 
 .PHONY: docs
-docs: .venv/.deploy ## Write the READMEs of roles and charts, and the charts' schemas, from what they take
+docs: .venv/.deploy ## Write the READMEs of roles and charts, and the charts' schemas, from their inputs
 	@.venv/bin/python -m deploy.role_docs
 	@"$$(tools/charts.sh)"/helm-docs --log-level warning --chart-search-root helm --template-files ./README.md.gotmpl
 	@.venv/bin/python tools/training_schema.py
@@ -210,5 +210,5 @@ clean: ## Remove the results and the environment; the cache in ~/.cache/hepspark
 	@rm -rf -- "$$OUT" .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .PHONY: clean-cache
-clean-cache: ## Remove the cache too; what is needed again is fetched again
+clean-cache: ## Remove the cache, too; the next commands fetch and build what they need
 	@rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/hepspark"

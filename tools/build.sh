@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds what tests need and is not there yet, all at once, and tells how it goes.
+# Builds the missing programs of the tests, all at the same time, and shows the progress.
 #   tools/build.sh minio versitygw    runs tools/minio.sh and tools/versitygw.sh
 set -euo pipefail
 set -m # each builder gets a process group, by which all of it is ended

@@ -10,10 +10,10 @@ fail() { echo "setup: $*" >&2; exit 2; }
 
 # Java's class path, PATH and Spark's scripts cannot hold them.
 case "$PWD" in
-  *:* | *$'\n'* | *$'\r'*) fail "this folder is ${PWD@Q}: Java cannot use a path with a colon or a line break; move or rename it" ;;
+  *:* | *$'\n'* | *$'\r'*) fail "this folder is ${PWD@Q}: Java cannot use a path with a colon or a line break; move or rename the folder" ;;
 esac
 iconv --from-code utf-8 --to-code utf-8 <<<"$PWD" >/dev/null 2>&1 ||
-  fail "this folder is ${PWD@Q}: Java cannot use a path with a byte that is no UTF-8; move or rename it"
+  fail "this folder is ${PWD@Q}: Java cannot use a path with a byte that is not UTF-8; move or rename the folder"
 unset JDK_JAVA_OPTIONS JAVA_TOOL_OPTIONS _JAVA_OPTIONS # hepspark names what is wrong in them; here Java tells its version
 
 apt_install() { # packages
@@ -49,10 +49,10 @@ fi
 
 python="$(find_python 2>/dev/null)" || {
   apt_install python3 python3-venv python3-distutils && python="$(find_python 2>/dev/null)" ||
-    fail "Python 3.11 with venv and distutils is needed: install python3.11, python3.11-venv and python3-distutils"
+    fail "hepspark needs Python 3.11 with venv and distutils: install python3.11, python3.11-venv and python3-distutils"
 }
 find_java || { apt_install openjdk-17-jre-headless && find_java; } ||
-  fail "Java 17 is needed: install openjdk-17-jre-headless, or set JAVA_HOME to one"
+  fail "hepspark needs Java 17: install openjdk-17-jre-headless, or set JAVA_HOME to the folder of a Java 17"
 
 export UV_CACHE_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/hepspark/uv" UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
 [[ -x .venv/bin/python ]] && .venv/bin/python -c 'import pip, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null ||

@@ -7,11 +7,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 fail() { echo "submit: $*" >&2; exit 2; }
 
 config="${1:-}" kubectl="${HEPSPARK_KUBECTL:-kubectl}" helm="${HEPSPARK_HELM:-helm}"
-[[ -n "$config" ]] || fail "say what to run: make submit CONFIG=run.yaml, with values of helm/training/values.yaml"
+[[ -n "$config" ]] || fail "no run is given: make submit CONFIG=run.yaml, a file with values of helm/training/values.yaml"
 [[ -r "$config" ]] || fail "$config cannot be read"
 run="${2:-$(basename "${config%.*}")}"
 for program in "$kubectl" "$helm"; do
-  command -v "$program" >/dev/null || fail "$program is not on the PATH; \`make deploy\` prints where it lies"
+  command -v "$program" >/dev/null || fail "$program is not on the PATH; the last lines of \`make deploy\` print the PATH with it"
 done
 
 namespace="${NAMESPACE:-hepspark}"

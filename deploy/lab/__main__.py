@@ -37,7 +37,9 @@ def choose(
 
 
 def _interrupted(number: int, _: object) -> None:
-    sys.stderr.write("\nlab: interrupted; the same command again completes it, `make lab-down` removes the lab\n")
+    sys.stderr.write(
+        "\nlab: interrupted; run the same command again to complete the lab, or `make lab-down` to remove it\n"
+    )
     sys.stderr.flush()
     os._exit(128 + number)
 
@@ -50,10 +52,11 @@ def up(
     memory: Annotated[str | None, typer.Option(help="Memory of each host; 5g in a new lab")] = None,
     network: Annotated[str | None, typer.Option(help="The lab's network; 10.89.77.0/24 in a new lab")] = None,
     way_out: Annotated[
-        bool | None, typer.Option("--open/--closed", help="Whether the hosts reach the world; a new lab is closed")
+        bool | None,
+        typer.Option("--open/--closed", help="Whether the hosts can reach other networks; a new lab is closed"),
     ] = None,
 ) -> None:
-    """Make the lab, or complete it; what is there stays as it is."""
+    """Make the lab, or complete it. Hosts that are there do not change."""
     where = context.obj
     with lab.locked(where):
         lab.up(where, lab.plan(where, workers=workers, cpus=cpus, memory=memory, network=network, way_out=way_out))
@@ -61,7 +64,7 @@ def up(
 
 @app.command()
 def prepare(context: typer.Context) -> None:
-    """Install and make what the first `up` on this machine would: programs and base images."""
+    """Prepare this machine for the first `up`: install the programs, and make the base images."""
     with lab.locked(context.obj):
         lab.prepare(context.obj)
 
@@ -70,7 +73,7 @@ def prepare(context: typer.Context) -> None:
 def down(context: typer.Context) -> None:
     """Remove the lab without a trace; base images and the mirror stay in the cache."""
     with lab.locked(context.obj):
-        lab.say("removed" if cleanup.down(context.obj) else "there is none")
+        lab.say("removed" if cleanup.down(context.obj) else "there is no lab")
 
 
 @app.command()
@@ -78,7 +81,7 @@ def status(
     context: typer.Context,
     output: Annotated[str, typer.Option(help="`text` or `json`")] = "text",
 ) -> None:
-    """Tell which hosts there are, and the limits of this machine."""
+    """Show the hosts, and the limits of this machine."""
     if output == "json":
         sys.stdout.write(json.dumps(lab.status(context.obj)) + "\n")
     elif output == "text":
@@ -89,7 +92,7 @@ def status(
 
 @app.command()
 def add(context: typer.Context, name: Name) -> None:
-    """Make one more worker, of the lab's flavour."""
+    """Make one more worker, with the size of the other hosts."""
     where = context.obj
     checks.name(name)
     with lab.locked(where):

@@ -98,8 +98,8 @@ def debian_uri() -> str:
             case [uri, "Debian", "main", suite] if "-" not in suite:
                 return uri
     raise DeployError(
-        "apt on this machine names no Debian main archive, from which the lab's hosts are made: "
-        "run `apt-get update`, or set HEPSPARK_DEBIAN_URI to the address of one"
+        "apt on this machine has no source of Debian (main), and the lab makes its hosts from one: "
+        "run `apt-get update`, or set HEPSPARK_DEBIAN_URI to the address of an archive"
     )
 
 

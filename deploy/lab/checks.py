@@ -41,7 +41,7 @@ def name(text: str) -> None:
 def root() -> None:
     """Refuses a user who may not make hosts."""
     if os.geteuid() != 0:
-        raise InputError("the lab makes hosts with a network of their own, which only root may: use sudo")
+        raise InputError("the lab makes hosts and a network, and only root may do that: use sudo")
 
 
 def programs() -> None:
@@ -50,7 +50,7 @@ def programs() -> None:
     command = [str(script), *PACKAGES]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 - our own script
     if done.returncode:
-        raise InputError(f"the lab's programs are not there: {done.stderr.strip()}")
+        raise InputError(f"programs that the lab needs are missing: {done.stderr.strip()}")
 
 
 def network(text: str, bridge: str) -> None:
@@ -58,7 +58,7 @@ def network(text: str, bridge: str) -> None:
     try:
         wanted = ipaddress.IPv4Network(text)
     except ValueError as error:
-        raise InputError(f"--network {text} is no IPv4 network: {error}") from None
+        raise InputError(f"--network {text} is not an IPv4 network: {error}") from None
     if wanted.prefixlen > 26:
         raise InputError(f"--network {text} is too small: give one of 64 addresses (/26) or more")
     routes = json.loads(shell.output(["ip", "-json", "-4", "route", "show", "table", "all"]) or "[]")
@@ -73,7 +73,7 @@ def size(hosts: Sequence[Host], machine: limits.Machine) -> None:
     """Refuses hosts larger than the machine, or more memory together than is free."""
     for one in hosts:
         if one.cpus > machine.cpus:
-            raise InputError(f"--cpus {one.cpus:g}: this machine has {machine.cpus}, a host cannot have more")
+            raise InputError(f"--cpus {one.cpus:g}: this machine has {machine.cpus}, and a host cannot have more")
     free = limits.memory("MemAvailable")
     needed = sum(one.memory for one in hosts)
     if needed > free:

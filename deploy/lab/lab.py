@@ -36,7 +36,9 @@ def locked(where: Places) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DeployError(f"another command works on the lab `{where.name}`: wait for its end") from None
+            raise DeployError(
+                f"another command works on the lab `{where.name}`: wait until that command ends"
+            ) from None
         yield
 
 
@@ -75,12 +77,14 @@ def plan(
         ("network", network, lab.network),
     ):
         if given is not None and given != there:
-            raise InputError(f"--{option} cannot change in the lab that is there: remove it first with `make lab-down`")
+            raise InputError(
+                f"--{option} cannot change in a lab that exists: remove the lab first with `make lab-down`"
+            )
     while workers is not None and len(lab.of("workers")) < workers:
         lab = model.with_worker(lab, model.free_worker(lab))
     if workers is not None and len(lab.of("workers")) > workers:
         raise InputError(
-            f"--workers {workers}: the lab has {len(lab.of('workers'))}; take one out of the cluster first and then "
+            f"--workers {workers}: the lab has {len(lab.of('workers'))}; remove one from the cluster first, then run "
             "`python -m deploy.lab remove HOST`"
         )
     return lab if way_out is None else lab.model_copy(update={"open": way_out})

@@ -127,7 +127,7 @@ def load(where: Places) -> Lab | None:
         return None
     except ValidationError as error:
         raise DeployError(
-            f"{where.lab} is not a lab's state, or another version's; remove that lab with `make lab-down`: {error}"
+            f"{where.lab} is not the state of a lab of this version; remove that lab with `make lab-down`: {error}"
         ) from None
 
 
@@ -174,7 +174,9 @@ def without(lab: Lab, name: str) -> Lab:
     """The lab without one of its workers."""
     host = lab.host(name)
     if host.role != "workers":
-        raise InputError(f"`{name}` cannot be removed, only workers can: the whole lab goes with `make lab-down`")
+        raise InputError(
+            f"`{name}` is not a worker, and only workers can be removed: `make lab-down` removes the whole lab"
+        )
     return lab.model_copy(update={"hosts": tuple(h for h in lab.hosts if h.name != name)})
 
 

@@ -21,7 +21,7 @@ from deploy.mirror.versions import VERSIONS_FILE, load_versions
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-VersionsOption = Annotated[Path, typer.Option("--versions", help="The file that names what the mirror holds.")]
+VersionsOption = Annotated[Path, typer.Option("--versions", help="The file that names everything in the mirror.")]
 Folder = Annotated[Path | None, typer.Option("--folder", help="The mirror; by default one in the user's cache.")]
 
 
@@ -40,9 +40,10 @@ def fill(
     mode: Annotated[
         str, typer.Option(help="`build` makes everything here, `upstream` fetches what others built.")
     ] = "build",
-    only: Annotated[list[str] | None, typer.Option(help="Only this entry; may be given more than once.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this entry. Repeat the option for more entries.")] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Make them although nothing changed: newer packages, say.")
+        bool,
+        typer.Option("--again", help="Make the entries even if nothing changed, for example to get newer packages."),
     ] = False,
     sources: Annotated[Path | None, typer.Option(help="Addresses of the sources for --mode upstream.")] = None,
     apt_sources: Annotated[Path | None, typer.Option(help="Folder of apt sources to use instead of /etc/apt.")] = None,
@@ -74,9 +75,9 @@ def fill(
     signal.signal(signal.SIGTERM, _interrupt)
     made = fill_mirror(order, tell)
     tell(
-        f"{len(made)} entries made in {time.monotonic() - begin:.0f} s; it is in {places.root}"
+        f"{len(made)} entries made in {time.monotonic() - begin:.0f} s; the mirror is in {places.root}"
         if made
-        else "all is there"
+        else "the mirror is complete"
     )
 
 
@@ -96,22 +97,22 @@ def list_entries(
 @app.command("check")
 def check_all(
     bundle: Annotated[
-        Path | None, typer.Argument(help="A folder with an unpacked bundle; else the mirror itself.")
+        Path | None, typer.Argument(help="Folder with an unpacked bundle. Default: the mirror itself.")
     ] = None,
     versions_file: VersionsOption = VERSIONS_FILE,
     folder: Folder = None,
 ) -> None:
-    """Read everything in full and compare its checksums."""
+    """Read every file completely, and compare the checksums."""
     begin = time.monotonic()
     if bundle and not (bundle / check.SUMS).is_file():
-        raise InputError(f"{bundle} has no {check.SUMS}, as an unpacked bundle has")
+        raise InputError(f"{bundle} has no {check.SUMS}, so it is not an unpacked bundle")
     places = Places(folder or default_folder())
     faults = (
         check.check_bundle(bundle) if bundle else check.check_mirror(places, entry_names(load_versions(versions_file)))
     )
     if faults:
         raise DeployError(f"{len(faults)} faults:\n  " + "\n  ".join(faults))
-    tell(f"{bundle or places.root} is whole; checked in {time.monotonic() - begin:.0f} s")
+    tell(f"{bundle or places.root} is complete; checked in {time.monotonic() - begin:.0f} s")
 
 
 @app.command()

@@ -24,7 +24,7 @@ def write_bundle(places: Places, target: Path) -> int:
     if not target.parent.is_dir():
         raise InputError(f"{target.parent} is not a folder; give a file in one that exists")
     if shutil.disk_usage(target.parent).free < size * 1.01:
-        raise InputError(f"{target.parent} has not room enough for {target.name}, which takes {size / 1e9:.1f} GB")
+        raise InputError(f"{target.parent} has too little free disk for {target.name}, which has {size / 1e9:.1f} GB")
     new = target.with_name(f".{target.name}.new")
     try:
         with tarfile.open(new, "w", format=tarfile.PAX_FORMAT) as archive:

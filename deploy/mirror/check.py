@@ -30,7 +30,7 @@ def check_mirror(places: Places, names: list[str]) -> list[str]:
             if artefact.place in lacking:
                 continue
             faults += [
-                f"{name}: {place} does not have the checksum it had when it was made; delete it and run `make mirror`"
+                f"{name}: {place} has changed since it was made (the checksum differs); delete it and run `make mirror`"
                 for place in _damaged(places, artefact)
             ]
     return faults
@@ -69,7 +69,7 @@ def check_bundle(folder: Path) -> list[str]:
         elif _hash(file) != checksum:
             faults.append(f"{path} does not have its checksum; unpack the bundle again")
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    faults += [f"{path} is not of the bundle; delete it" for path in sorted(there - listed.keys() - {SUMS})]
+    faults += [f"{path} does not belong to the bundle; delete it" for path in sorted(there - listed.keys() - {SUMS})]
     return faults
 
 

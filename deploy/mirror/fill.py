@@ -71,8 +71,8 @@ def _prepare(order: Order, wanted: list[str]) -> None:
     free = shutil.disk_usage(folder).free / 1e9
     if free < needed:
         raise InputError(
-            f"{folder} has {free:.1f} GB free, and making {', '.join(wanted)} takes up to {needed} GB for a while; "
-            "make room, or set XDG_CACHE_HOME to a larger disk"
+            f"{folder} has {free:.1f} GB free, and making {', '.join(wanted)} temporarily needs up to {needed} GB; "
+            "free some space, or set XDG_CACHE_HOME to a larger disk"
         )
     tools = [APT_TOOL, *TOOLS, *(BUILD_TOOLS if building else ())]
     if subprocess.run(tools, stdin=subprocess.DEVNULL, check=False).returncode:  # noqa: S603 (names of this file)
@@ -105,6 +105,6 @@ def _locked(order: Order, tell: Callable[[str], None]) -> Iterator[bool]:
             if not order.unfinished():
                 yield False
                 return
-            tell("another fill is at work on this mirror; waiting for it")
+            tell("another command fills this mirror; waiting until that command ends")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield True

@@ -73,8 +73,8 @@ def fetch_files(name: str, component: Component, sources: Sources, folder: Path)
         if actual != expected:
             target.unlink()
             raise DeployError(
-                f"{name}: {address} has the checksum {actual}, but {expected} is written beside it; it was damaged or "
-                "changed on its way, and is not kept"
+                f"{name}: {address} has the checksum {actual}, but the file beside it has {expected}; the download was "
+                "damaged or changed, and was deleted"
             )
         fetched[path] = target
     return fetched

@@ -124,7 +124,7 @@ class Tree(Model):
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if len(self.model_fields_set) != 1:
-            raise ValueError(f"one of {', '.join(type(self).model_fields)} has to say how it is made")
+            raise ValueError(f"one of {', '.join(type(self).model_fields)} must say how it is made")
         return self
 
     def inputs(self) -> tuple[str, ...]:
@@ -265,7 +265,7 @@ class Versions(Model):
             roots = [image.debian.release for image in component.build.images.values() if image.debian]
             for release in (*roots, *(file.release for file in component.build.debian.values())):
                 if release not in self.debian:
-                    raise ValueError(f"{name} wants Debian {release}, which `debian` does not have")
+                    raise ValueError(f"{name} needs Debian {release}, which `debian` does not have")
         return self
 
 

@@ -35,15 +35,15 @@ def main(
     ] = None,
     kubectl: Annotated[str, typer.Option(help="The kubectl program, for the commands that are shown.")] = "kubectl",
     platform: Annotated[
-        str | None, typer.Option(help="Namespace of the platform, where a classifier is trained; none if not given.")
+        str | None, typer.Option(help="Namespace of the platform, for a short training; no training if not given.")
     ] = None,
     hub: Annotated[
-        str | None, typer.Option(help="Namespace of JupyterHub, where a server is started; none if not given.")
+        str | None, typer.Option(help="Namespace of JupyterHub, to start a server; no server if not given.")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds that each thing is waited for.")] = 45,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for each result.")] = 45,
     output: Annotated[Output, typer.Option(help="A table for people, or JSON.")] = Output.table,
 ) -> None:
-    """Check a running cluster; ends with 0 (all well), 1 (something is not) or 2 (the input is wrong)."""
+    """Check a running cluster; ends with 0 (all checks pass), 1 (a check fails) or 2 (the input is wrong)."""
     if not registry or "/" in registry:
         raise InputError(f"--registry {registry!r}: give HOST or HOST:PORT, without scheme or path")
     file = _existing(kubeconfig)

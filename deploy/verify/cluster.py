@@ -100,7 +100,7 @@ def connect(kubeconfig: Path, kubectl: str = "kubectl") -> Cluster:
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise InputError(
             f"{configuration.host}: the API server of {kubeconfig} does not answer ({_cause(error)}); "
-            "see that the control-plane host is up and reachable from here"
+            "check that the control-plane host runs, and that this machine can reach it"
         ) from error
     same = os.environ.get("KUBECONFIG") == str(kubeconfig)
     configuration.retries = 2
@@ -138,7 +138,7 @@ def throw_away_namespace(cluster: Cluster, tell: Callable[[str], None]) -> Itera
         except (ApiException, urllib3.exceptions.HTTPError) as error:
             tell(f"namespace {name} could not be removed ({_cause(error)}); {remedy}")
         except KeyboardInterrupt:
-            tell(f"namespace {name} may be left; {remedy}")
+            tell(f"namespace {name} may still be there; {remedy}")
             raise
 
 

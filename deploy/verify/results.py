@@ -17,7 +17,7 @@ class Finding:
     Attributes:
         ok: Whether all is well.
         message: A plain sentence.
-        next: Arguments of the kubectl command to go on with; empty when all is well.
+        next: Arguments of the next kubectl command; empty when all is well.
     """
 
     ok: bool

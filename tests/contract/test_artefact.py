@@ -51,7 +51,7 @@ def test_a_model_comes_back_as_it_was(model):
 def test_a_manifest_without_the_files_is_refused(model, tmp_path, files):
     path = tmp_path / "run" / "model" / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"files": files}))
-    with pytest.raises(InputError, match=r"manifest\.json: does not name the model's files"):
+    with pytest.raises(InputError, match=r"manifest\.json: does not name the files of the model"):
         artefact.load(model.url, STORAGE)
 
 
@@ -69,7 +69,7 @@ def test_a_missing_or_altered_file_is_named(model, tmp_path, name):
     path = tmp_path / "run" / "model" / name
     content = path.read_bytes()
     path.write_bytes(content[:-1] + b"~")
-    with pytest.raises(InputError, match=rf"{name}: this file of the model was altered"):
+    with pytest.raises(InputError, match=rf"{name}: this file of the model was changed"):
         artefact.load(model.url, STORAGE)
     path.unlink()
     with pytest.raises(InputError, match=rf"{name}: this file of the model is missing"):
@@ -165,7 +165,7 @@ def test_an_evaluation_of_another_model_or_version_does_not_count(model, tmp_pat
     ("spoil", "message"),
     [
         (lambda folder: (folder / "manifest.json").unlink(), "no finished model here"),
-        (lambda folder: (folder / "network.json").write_text("{}"), "network.json: this file of the model was altered"),
+        (lambda folder: (folder / "network.json").write_text("{}"), "network.json: this file of the model was changed"),
     ],
     ids=["none", "altered"],
 )

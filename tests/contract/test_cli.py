@@ -103,6 +103,6 @@ def test_what_nobody_foresaw_is_told_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr("hepspark.steps.train.run", fail)
     assert main(["train"]) == 1
     told = capsys.readouterr().err
-    assert told == "hepspark: RuntimeError: the disk is gone; --debug shows where\n"
+    assert told == "hepspark: RuntimeError: the disk is gone; --debug shows the place\n"
     assert main(["train", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err

@@ -49,7 +49,7 @@ def test_a_file_and_overrides_become_one_configuration(tmp_path):
         ("ingest.input={qcd: a}", r"ingest\.input\.qcd: expected a list in brackets"),
         ("ingest.input={no: [a]}", r"unknown class 'no'"),
         ("ingest.particles=perhaps", r"ingest\.particles: expected true or false \(got 'perhaps'\)"),
-        ("train.output=12", r"train\.output: expected text; if this is meant as text, put it in quotes \(got 12\)"),
+        ("train.output=12", r"train\.output: expected text; if this value is text, put it in quotes \(got 12\)"),
         ("train.output=[a]", r"train\.output: expected text \(got \[\"a\"\]\)"),
         ("spark.executor.memory=2gb", r"memory: expected an amount of memory such as 2g or 512m \(got '2gb'\)"),
         ("spark.executor.cpu=none", r"cpu: expected CPU such as 500m"),
@@ -74,7 +74,7 @@ def test_a_file_and_overrides_become_one_configuration(tmp_path):
         ("train.input=[*sample]", r"in quotes, such as '\*\.root'"),
         ("train.input=[{folder}/dataset]", "in quotes"),
         ("train.input=[a #b, c]", r"put text with one of .* # .* in quotes"),
-        ("train.input=[a] # b", r"'# b' stands behind the value"),
+        ("train.input=[a] # b", r"'# b' is after the value"),
         ("train.output='a'b", "in quotes"),
         ("ingest.input={qcd: [a], qcd: [b]}", "qcd is there twice; keep one of them"),
     ],
@@ -243,20 +243,20 @@ def test_all_mistakes_are_told_at_once():
         ("train:\n  'epochs': 5\n  epochs: 7\n", "epochs is there twice"),
         ("x: &a {epochs: 5, epochs: 7}\ntrain: *a\n", "line 1: epochs is there twice"),
         ("ingest:\n  input:\n    qcd: [*.root]\n", r"line 3: .*in quotes, such as '\*\.root'"),
-        ("train:\n\tepochs: 5\n", "line 2: a tab stands before a key; indent with spaces"),
+        ("train:\n\tepochs: 5\n", "line 2: a tab is before a key; indent with spaces"),
         ("train:\n  epochs: 5\n batch: 5\n", "line 3: the indentation is wrong"),
-        ("train: {epochs: 5}}\n", "line 1: something stands behind the value"),
-        ("train:\n  output: 'it's'\n", "line 2: something stands behind the value"),
-        ("train:\n  output: a: b\n", "line 2: a colon where no value may begin"),
+        ("train: {epochs: 5}}\n", "line 1: there is more text after the value"),
+        ("train:\n  output: 'it's'\n", "line 2: there is more text after the value"),
+        ("train:\n  output: a: b\n", "line 2: a colon where no value can begin"),
         ("train: {epochs: 3}\n---\ntrain: {epochs: 4}\n", r"line 2: a second document begins"),
         ("train: !mine {epochs: 3}\n", "line 1: a tag, which begins with !"),
         ("? [a]\n: b\n", "line 1: a key must be a word"),
         ("1: 2\n", "1: a key must be text; put it in quotes"),
-        ('train: {output: "a\x07"}\n', r"holds the character U\+0007"),
+        ('train: {output: "a\x07"}\n', r"contains the character U\+0007"),
         ("train: &t {hidden: *t}\n", "train.hidden: expected a list"),
         ("spark: {conf: &c {a: *c}}\n", "expected text|refers to itself"),
         ("a: " + "[" * 3000, "nested too deeply"),
-        ("train:\n  output: |\n    out\n", "train.output: holds a line break"),
+        ("train:\n  output: |\n    out\n", "train.output: contains a line break"),
         ("folder: out\ntrain: [a]\n", r"train: expected a section .*got \[\"a\"\]"),
         ("folder: out\ningest: 5\n", r"ingest: expected a section .*got 5"),
         ("folder: out\nevaluate: abc\n", r"evaluate: expected a section .*got 'abc'"),
@@ -264,7 +264,7 @@ def test_all_mistakes_are_told_at_once():
         ("folder: out\ntrain: []\n", r"train: expected a section .*got \[\]"),
         ("folder: out\nsimulate: 0\n", r"simulate: expected a section .*got 0"),
         ("folder: [out]\n", r"folder: expected text"),
-        ("folder: 5\n", r"folder: expected text; if this is meant as text"),
+        ("folder: 5\n", r"folder: expected text; if this value is text"),
         ("folder: ftp://h/x\n", r"^\S+bad\.yaml: folder: ftp:// cannot be read or written[^\n]*$"),
         ("folder: out\ntrain: {input: a}\n", r"^\S+bad\.yaml: train\.input: expected a list[^\n]*$"),
     ],
@@ -305,7 +305,7 @@ def test_an_empty_section_takes_values(tmp_path):
     path.write_text("train:\n  schedule:\n")
     assert load(path, ["train.schedule.rate=0.1"]).train.schedule.rate == 0.1
     path.write_text("train: 5\n")
-    with pytest.raises(InputError, match="train is not a section, but holds a value"):
+    with pytest.raises(InputError, match="train is a value, not a section"):
         load(path, ["train.epochs=1"])
 
 

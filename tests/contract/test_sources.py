@@ -177,7 +177,7 @@ EXPECTED = r"expected a list or a Spark ML vector of 3 numbers \(qcd, ttbar, wje
         ("HLF_input encoded_label encoded_label", [VECTORS, ONE_HOT, ONE_HOT], "2 columns have the name encoded_label"),
         ("hlf_input encoded_label", [VECTORS, ONE_HOT], "no column 'HLF_input'; rename the column 'hlf_input' to"),
         ("x", [pa.array([1])], "no column 'HLF_input'; the columns are x"),
-        ("event_hash", [pa.array([1])], "this is a part of a data set of hepspark ingest; give the folder of the data"),
+        ("event_hash", [pa.array([1])], "this file is a part of a data set; give the folder of the data"),
         ("", [], "no column 'HLF_input'; the file has no columns"),
     ],
 )  # fmt: skip

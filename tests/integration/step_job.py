@@ -115,7 +115,7 @@ def steps(context, first, count, source, fault):
     for index in range(first, first + count):
         if fault and index == first + 1:
             trainer._anchor = swapped(context, trainer._anchor)
-            with pytest.raises(RunError, match=f"shard {index % len(ROWS)} lies on executors"):
+            with pytest.raises(RunError, match=f"shard {index % len(ROWS)} is on executors"):
                 trainer.step(index, index % len(ROWS))
             trainer._check_placement = lambda *_: None
         done.append(trainer.step(index, index % len(ROWS)))

@@ -74,8 +74,8 @@ def test_a_link_gives_its_object_without_credentials(s3: StorageConfig, bucket: 
     ("key", "hours", "message"),
     [
         ("nothing", "1", "nothing: no such object; hepspark data ls shows"),
-        ("report", "169", "a link cannot hold 169 hours; give 1 to 168, S3 allows 7 days"),
-        ("report", "0", "a link cannot hold 0 hours"),
+        ("report", "169", "a link cannot be valid for 169 hours; give 1 to 168, as S3 allows 7 days"),
+        ("report", "0", "a link cannot be valid for 0 hours"),
         ("", "1", "no such object"),
     ],
 )

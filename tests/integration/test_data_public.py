@@ -289,7 +289,7 @@ def test_a_passing_refusal_is_tried_again(site: Site, tmp_path: Path) -> None:
     [
         (Answer(404), "HTTP 404; check the name and data.public_address"),
         (Answer(403), "HTTP 403; try again later"),
-        (Answer(200, {"Content-Type": "text/html"}, b"<html>Welcome"), "lists no files there"),
+        (Answer(200, {"Content-Type": "text/html"}, b"<html>Welcome"), "shows no list of files there"),
     ],
 )
 def test_an_address_with_nothing_to_load(tmp_path: Path, answer: Answer, message: str) -> None:
@@ -308,12 +308,12 @@ def test_an_address_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_server_that_tells_no_length(site: Site, tmp_path: Path) -> None:
     site.tells_length = False
-    with serving(site) as address, pytest.raises(RunError, match="does not tell the size"):
+    with serving(site) as address, pytest.raises(RunError, match="does not send the size"):
         data.public(config_for(address), NAME, str(tmp_path))
 
 
 def test_a_disk_that_is_too_small(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=999))
-    with serving(site) as address, pytest.raises(InputError, match="are wanted and 999 are free"):
+    with serving(site) as address, pytest.raises(InputError, match="are needed, but 999 are free"):
         data.public(config_for(address), NAME, str(tmp_path))
     assert not (tmp_path / NAME).exists()

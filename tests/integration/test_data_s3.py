@@ -303,7 +303,7 @@ def test_get_does_not_leave_the_target(server: Server, data_config: Config, buck
         answer.headers.pop("Content-Length", None)
         return answer
 
-    with serving(rename) as address, pytest.raises(InputError, match="cannot be a file below"):
+    with serving(rename) as address, pytest.raises(InputError, match="cannot become a file below"):
         data.get(at(data_config, address), join(bucket, "d"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -368,7 +368,7 @@ def test_two_gets_of_one_file_do_not_mix(server: Server, data_config: Config, bu
     def meanwhile(request: Request) -> Answer:
         if request.method == "GET" and not refused:
             refused.append("")
-            with pytest.raises(RunError, match="another transfer is writing it") as error:
+            with pytest.raises(RunError, match="another transfer writes this file") as error:
                 data.get(at(data_config, address), url, tmp_path / "out" / "large")
             refused[0] = str(error.value)
         return forward(server.endpoint, request)
@@ -447,7 +447,7 @@ def test_no_room_on_the_disk_is_told_before(
 ) -> None:
     S3Store(data_config.storage).write(join(bucket, "x"), b"x" * 1000)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=999))
-    with pytest.raises(InputError, match="1,000 bytes are wanted and 999 are free"):
+    with pytest.raises(InputError, match="1,000 bytes are needed, but 999 are free"):
         data.get(data_config, join(bucket, "x"), tmp_path / "x")
 
 

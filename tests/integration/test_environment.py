@@ -122,8 +122,11 @@ def test_it_works_from_a_folder_of_any_name(foreign):
 
 def test_the_user_is_told_what_is_not_read(foreign):
     _, _, told = foreign
-    assert "SPARK_CONF_DIR and HADOOP_CONF_DIR and YARN_CONF_DIR and PYSPARK_SUBMIT_ARGS: not read" in told
-    assert "JAVA_HOME is /opt/java8, which holds no Java 17; " in told
+    assert (
+        "SPARK_CONF_DIR and HADOOP_CONF_DIR and YARN_CONF_DIR and PYSPARK_SUBMIT_ARGS: hepspark does not read this"
+        in told
+    )
+    assert "JAVA_HOME is /opt/java8, which contains no Java 17; " in told
 
 
 def test_the_environment_of_the_process_itself_stays(foreign):
@@ -171,7 +174,7 @@ def test_what_java_was_given_is_named_where_it_ends_at_its_start(monkeypatch):
         "hepspark.errors.InputError: Java does not start (Initial heap size set to a larger value than the maximum "
         "heap size); it was given spark.driver_memory=512m, spark.driver.extraJavaOptions=-Xms1g, "
         f"JAVA_TOOL_OPTIONS={os.environ['JAVA_TOOL_OPTIONS']}, SPARK_SUBMIT_OPTS=-Dmine=1; "
-        "correct what keeps it from starting"
+        "correct the wrong one"
     )
 
 
@@ -182,5 +185,8 @@ def test_another_pyspark_is_named(tmp_path):
     program = "from hepspark.spark import spark_home; spark_home()"
     variables = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, text=True, timeout=60)
-    assert f"another PySpark is found before hepspark's own: {tmp_path}/pyspark, version 3.3.0; take" in done.stderr
+    assert (
+        f"Python finds another PySpark before that of hepspark: {tmp_path}/pyspark, version 3.3.0; remove"
+        in done.stderr
+    )
     assert spark_home().joinpath("jars").is_dir()

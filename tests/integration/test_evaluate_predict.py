@@ -178,7 +178,7 @@ def test_evaluate_ends_a_jobs_log_with_a_link_to_the_report(line, monkeypatch, c
     monkeypatch.setattr(evaluate, "is_in_job", lambda: told)
     report = line.run(evaluate)["report"]
     last = capsys.readouterr().err.splitlines()[-1]
-    assert (last == f"Without S3 keys, until Sunday: http://minio/168{report}") is told
+    assert (last == f"Link to the report, without S3 keys, valid until Sunday: http://minio/168{report}") is told
 
 
 @pytest.mark.usefixtures("unrendered")
@@ -264,7 +264,9 @@ def test_a_model_whose_data_is_elsewhere_names_the_key_for_its_new_place(line, t
     expected = line.run(evaluate)["events"]
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
-    relative = r"other/data \(recorded as data, which is relative to another folder\), and no events.*evaluate\.input"
+    relative = (
+        r"other/data \(recorded as data, which is relative to another folder\), and there are no.*evaluate\.input"
+    )
     with pytest.raises(InputError, match=relative):
         line.run(evaluate)
     assert line.run(evaluate, input=["../data"])["events"] == expected
@@ -276,7 +278,7 @@ def test_a_model_whose_data_is_elsewhere_names_the_key_for_its_new_place(line, t
         evaluate.check(Config.model_validate({"evaluate": section, "train": {"input": ["../third"]}}))
     write_model(line.model, ({**source, "url": "/gone/data"},))
     with pytest.raises(
-        InputError, match=r"was trained on /gone/data, and no events are there; name .* evaluate\.input"
+        InputError, match=r"was trained on /gone/data, and there are no events; name .* evaluate\.input"
     ):
         line.run(evaluate)
 
@@ -285,7 +287,7 @@ def test_a_model_whose_data_is_elsewhere_names_the_key_for_its_new_place(line, t
 def test_an_output_with_something_else_in_it_is_left_alone(line, step):
     there = join(line.outputs, "thesis.tex")
     store_for(there, STORAGE).write(there, b"mine")
-    with pytest.raises(InputError, match=r"is in use by something else \(there is .*thesis\.tex"):
+    with pytest.raises(InputError, match=r"contains other files \(.*thesis\.tex"):
         line.run(step, input=[line.data], output=line.outputs)
     assert [entry.url for entry in store_for(there, STORAGE).walk(line.outputs)] == [there]
 
@@ -439,7 +441,7 @@ def test_predict_again_changes_nothing_and_another_model_is_refused(line):
     before = contents(output)
     assert line.run(predict, input=[line.data])["unchanged"]
     write_model(line.model, (), seed=2)
-    with pytest.raises(InputError, match="exists, with another model"):
+    with pytest.raises(InputError, match="exists, with scores of another model"):
         line.run(predict, input=[line.data])
     assert contents(output) == before
 
@@ -546,11 +548,11 @@ class Unloadable:
     ("work", "told"),
     [
         (lambda item: np.zeros(3)[len(item.url)], r"IndexError: index 17 is .* \(\S+py:\d+, in <lambda>\)"),
-        (lambda _: fail(MemoryError()), r"MemoryError \(\S+py:\d+, in fail\); let fewer tasks run at once"),
+        (lambda _: fail(MemoryError()), r"MemoryError \(\S+py:\d+, in fail\); run fewer tasks at a time"),
         (lambda _: fail(ValueError("two\n\n  lines")), r"ValueError: two lines \(\S+py:\d+, in fail\); run again"),
         (lambda _: sys.exit(3), r"SystemExit: 3 \(\S+py:\d+, in <lambda>\)"),
         (Unloadable(), r"ModuleNotFoundError: No module named 'no_such_module' \(\S+py:\d+, in loads\)"),
-        (lambda _: os.kill(os.getpid(), signal.SIGKILL), "Python worker exited unexpectedly, most often for"),
+        (lambda _: os.kill(os.getpid(), signal.SIGKILL), "Python worker exited unexpectedly, usually because"),
     ],
 )  # fmt: skip
 def test_whatever_a_task_ends_with_is_one_line_with_its_work(spark, work, told):

@@ -39,7 +39,7 @@ for is_broken_off in (True, False):
 """
 
 
-ENDED = "Spark's Java has ended, most often for lack of memory; lower spark.driver_memory, or free memory"
+ENDED = "Spark's Java has ended, usually because memory was full; lower spark.driver_memory, or free memory"
 
 
 def test_errors_are_told_but_for_that_of_a_question_which_spark_breaks_off_itself():

@@ -85,7 +85,7 @@ def test_a_finished_line_is_not_run_again(on_disk, capfd):
     home, summaries = on_disk
     before = {path: path.stat().st_mtime_ns for path in Path(home).rglob("*") if path.is_file()}
     again = steps_line.run(load(None, list(whole(home))))
-    assert "All of it is done already" in capfd.readouterr().err
+    assert "All steps are done already" in capfd.readouterr().err
     assert again == {name: summaries[name] for name in ("train", "evaluate")} | {
         "predict": {**summaries["predict"], "unchanged": True}
     }

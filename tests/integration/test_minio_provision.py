@@ -212,7 +212,7 @@ def test_what_is_not_declared_any_more_is_left_alone(chart: Chart) -> None:
         (lambda chart: chart.set_secret("root", chart.minio.user, "wrong-password"), "auth.existingSecret: "),
         (
             lambda chart: chart.set_user("ada", "password-of-ada", "raedwrite"),
-            "users[ada].policies: raedwrite is neither",
+            "users[ada].policies: raedwrite is not declared",
         ),
         (lambda chart: chart.set_user("ada", "short", "readwrite"), "users[ada]: "),
         (lambda chart: chart.set_user("ada", "ends with a line\n", "readwrite"), "users[ada].existingSecret: "),
@@ -252,7 +252,7 @@ def test_a_server_that_is_down_is_waited_for_no_longer_than_told(chart: Chart) -
 def test_the_round_trip_succeeds_and_leaves_nothing(chart: Chart) -> None:
     chart.set_user("ada", "password-of-ada", "readonly")
     chart.provision()
-    assert chart.run("roundtrip.py") == "an object was put, read and deleted\nuser ada is let in\n"
+    assert chart.run("roundtrip.py") == "an object was put, read and deleted\nuser ada can sign in\n"
     assert [each["Name"] for each in chart.s3().list_buckets()["Buckets"] if each["Name"].startswith("helm-test")] == []
 
 

@@ -46,14 +46,17 @@ FINDINGS = {
     "networks": ({"clashes": ["a overlaps with b"]}, "a overlaps with b: choose other values of pod_network"),
     "foreign": (
         {"foreign": ["/etc/rancher"]},
-        "already holds a Kubernetes that hepspark did not install (/etc/rancher): re",
+        "already has a Kubernetes that hepspark did not install (/etc/rancher): re",
     ),
     "runtime": (
         {"runtimes": ["/run/docker.sock"]},
         "already runs containers (/run/docker.sock), which the installation",
     ),
-    "owner": ({"cluster": OTHERS}, "belongs to the cluster others, not to ours: reset it with"),
-    "version": ({"cluster": {"name": "ours", "version": "v1.33.0"}}, "runs Kubernetes v1.33.0, and v1.34.4 is to be"),
+    "owner": ({"cluster": OTHERS}, "belongs to the cluster others, not to ours: first run"),
+    "version": (
+        {"cluster": {"name": "ours", "version": "v1.33.0"}},
+        "runs Kubernetes v1.33.0, but this hepspark installs",
+    ),
     "well": ({}, None),
 }
 

@@ -71,7 +71,7 @@ OF_DEFAULT = "profile default of {folder}/config"
         ({"AWS_PROFILE": "p"}, "", "no profile 'p' in {folder}/config or {folder}/credentials (no such file); correct"),
         ({"AWS_DEFAULT_PROFILE": "p"}, "", "no profile 'p' in {folder}/config"),
         ({"AWS_PROFILE": "p"}, "[p]\nregion = x\n", "; in {folder}/config, [p] must be [profile p]"),
-        ({"AWS_PROFILE": "p"}, f"{PROFILE}{SSO}sso_region = x\n", f"{OF_P} wants a sign-in (SSO)"),
+        ({"AWS_PROFILE": "p"}, f"{PROFILE}{SSO}sso_region = x\n", f"{OF_P} needs a sign-in (SSO)"),
         ({"AWS_PROFILE": "p"}, f"{PROFILE}{SSO}sso_region = x\n", "run `aws sso login --profile p`"),
         (
             {"AWS_PROFILE": "p"},
@@ -85,7 +85,7 @@ OF_DEFAULT = "profile default of {folder}/config"
         ({"AWS_PROFILE": "p"}, f"{PROFILE}{ROLE}source_profile = p\n", f"loop .* correct source_profile of {OF_P}"),
         ({"AWS_PROFILE": "p"}, f"{PROFILE}{ROLE}credential_source = Nothing\n", f"correct credential_source of {OF_P}"),
         ({"AWS_PROFILE": "p", "AWS_ENDPOINT_URL_STS": "{dead}"}, f"{PROFILE}{ROLE}{SOURCE}", f"role_arn of {OF_P}"),
-        ({}, "no section\n", "line 1 is wrong: no [section] stands before it; correct it"),
+        ({}, "no section\n", "line 1 is wrong: no [section] is before it; correct it"),
         ({}, f"aws_secret_access_key = {SECRET}\n", "{folder}/config cannot be read: line 1 is wrong"),
         ({}, f"{DEFAULT}{SECRET}\n", "{folder}/config cannot be read: line 2 is wrong: expected key = value"),
         ({}, f"{DEFAULT}{DEFAULT}", "{folder}/config cannot be read: line 2 is wrong: its [section] is there twice"),
@@ -104,7 +104,7 @@ OF_DEFAULT = "profile default of {folder}/config"
         (TOKEN, "", "no role ARN configured.*; correct AWS_WEB_IDENTITY_TOKEN_FILE"),
         ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "{dead}/x"}, "", "correct AWS_CONTAINER_CREDENTIALS_FULL_URI"),
         ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://example.org/x"}, "", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
-        ({"AWS_ACCESS_KEY_ID": "a"}, "", "AWS_SECRET_ACCESS_KEY is not set, and AWS_ACCESS_KEY_ID is; set both"),
+        ({"AWS_ACCESS_KEY_ID": "a"}, "", "AWS_SECRET_ACCESS_KEY is not set, but AWS_ACCESS_KEY_ID is; set both"),
         ({"AWS_SECRET_ACCESS_KEY": SECRET}, "", "no S3 credentials found; set AWS_ACCESS_KEY_ID and"),
         ({"AWS_SHARED_CREDENTIALS_FILE": "/no/file"}, "", "/no/file (no such file)"),
         ({}, f"{DEFAULT}aws_access_key_id = a\n", f"{OF_DEFAULT} lacks aws_secret_access_key; add it"),
@@ -310,9 +310,7 @@ def test_a_code_that_nobody_can_type(folder: Path, aws_environment: pytest.Monke
     command = [sys.executable, "-m", "hepspark", "data", "ls", "s3a://b/"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert done.stderr.endswith(
-        "hepspark: an MFA code is asked for, and there is no terminal; use another AWS_PROFILE\n"
-    )
+    assert done.stderr.endswith("hepspark: an MFA code is needed, but there is no terminal; use another AWS_PROFILE\n")
 
 
 COMMANDS = {
@@ -342,4 +340,4 @@ def test_every_command_tells_it_in_one_line_and_ends_with_2(
     code = main(arguments or COMMANDS[command])
     output = capfd.readouterr()
     assert (code, output.out) == (2, "")
-    assert re.fullmatch(r"hepspark: profile p of .*/config wants a sign-in \(SSO\).*aws sso login .*\n", output.err)
+    assert re.fullmatch(r"hepspark: profile p of .*/config needs a sign-in \(SSO\).*aws sso login .*\n", output.err)

@@ -249,6 +249,6 @@ def test_a_killed_worker_is_told_in_one_message(tmp_path: Path) -> None:
     os.kill(workers[0], signal.SIGKILL)
     _, told = process.communicate(timeout=ENDS_WITHIN_SECONDS)
     assert process.returncode == 1
-    assert told.splitlines()[-1].startswith("a simulating process was killed, perhaps for want of memory")
+    assert told.splitlines()[-1].startswith("a process of the simulation was killed, perhaps because memory was full")
     await_that(lambda: nobody_left(process.pid))
     assert not list(tmp_path.glob("out/*"))

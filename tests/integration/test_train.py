@@ -189,12 +189,12 @@ def test_a_run_goes_on_after_interrupts_and_loses_nothing(finished, published, t
     assert re.match(
         r"hepspark: interrupted: step \d+ of \d+ is committed, .*; Spark is stopped first \(Ctrl-C", at_once
     )
-    assert "the same command goes on" in last
+    assert "the same command continues" in last
     assert "Traceback" not in errors
     code, errors = interrupt(published, tmp_path, newest_step(tmp_path) + 2, signal.SIGTERM)
     assert code == 143
     assert re.search(r"^hepspark: asked to end: step \d+ of \d+ is finished first", errors, re.MULTILINE)
-    assert errors.splitlines()[-1].startswith("hepspark: ended by SIGTERM; all that was committed stays")
+    assert errors.splitlines()[-1].startswith("hepspark: ended by SIGTERM; the commits stay")
     interrupt(published, tmp_path, newest_step(tmp_path) + 2, signal.SIGKILL)
     stopped = newest_step(tmp_path)
     # Under another spelling, too.
@@ -244,7 +244,7 @@ def test_what_a_driver_that_ended_too_early_did_not_write_is_written(finished, p
     assert artefact.load(f"{output}/model", STORAGE).config["early_stopping_epochs"] == 7
     told = capfd.readouterr().err
     assert "train.batch=96" in told
-    assert "train.early_stopping_epochs stays 7, the default now is 8" in told
+    assert "train.early_stopping_epochs stays 7, although the default is now 8" in told
 
 
 def test_a_shard_that_was_altered_is_named(finished, published, tmp_path):
@@ -270,7 +270,7 @@ def test_data_given_for_training_and_for_testing_is_refused(published, tmp_path)
 
 def test_an_output_with_something_else_in_it_is_refused(published, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(InputError, match=r"is in use by something else \(there is .*thesis\.tex"):
+    with pytest.raises(InputError, match=r"contains other files \(.*thesis\.tex"):
         train.run(load(None, settings(published, tmp_path)))
 
 

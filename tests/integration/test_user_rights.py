@@ -178,7 +178,7 @@ hep.ingest(input=inputs, output=made, particles=False)
 try:
     hep.train(input=made, output=hep.workspace(), epochs=1, batch=240)
 except InputError as error:
-    assert "is in use by something else" in str(error)
+    assert "contains other files" in str(error)
 found = hep.train(input=made, output=hep.workspace() + "/run", epochs=1, batch=240)
 hep.evaluate(model=found["model"], output=hep.workspace() + "/report")
 hep.predict(model=found["model"], input=made, output=hep.workspace() + "/scores")

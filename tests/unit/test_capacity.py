@@ -80,9 +80,7 @@ def test_nodes_take_whole_executors():
     assert fits(NEED, Room("a", amounts(8, 8, pods=2))) == 2
     assert fits(NEED, Room("a", amounts(-1, 8))) == 0
     told = shortage(NEED, [], [Room("a", amounts("1.9", 8)), Room("b", amounts("0.9", 8))])
-    assert (
-        "nodes: 1 of 3 find a place (a has 1.9 cores and 8 GiB free, b has 0.9 cores and 8 GiB free), 2 do not" in told
-    )
+    assert "nodes: 1 of 3 fit (a has 1.9 cores and 8 GiB free, b has 0.9 cores and 8 GiB free), 2 do not" in told
     assert "1 would fit" in told
     assert "no node takes executors" in shortage(NEED, [], [])
 

@@ -95,7 +95,7 @@ def test_a_folder_for_temporary_files_that_cannot_be_written_to_is_named(tmp_pat
 def test_a_tmpdir_that_python_would_pass_over_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(
-        InputError, match=rf"TMPDIR is '{tmp_path}/{name}', which is no folder .*; correct it, or unset"
+        InputError, match=rf"TMPDIR is '{tmp_path}/{name}', which is not a folder .*; correct it, or unset"
     ):
         environment.check({"TMPDIR": f"{tmp_path}/{name}"})
     environment.check({"TMPDIR": str(tmp_path)})
@@ -105,14 +105,14 @@ def test_a_tmpdir_that_python_would_pass_over_is_named(tmp_path: Path, name: str
 def test_an_address_that_is_not_this_machines_is_named() -> None:
     for own in ("127.0.0.1", "127.0.0.9", "0.0.0.0", "localhost"):
         environment.check({"SPARK_LOCAL_IP": own})
-    with pytest.raises(InputError, match=r"SPARK_LOCAL_IP is '192\.0\.2\.1', which is no address of this machine"):
+    with pytest.raises(InputError, match=r"SPARK_LOCAL_IP is '192\.0\.2\.1', which is not an address of this machine"):
         environment.check({"SPARK_LOCAL_IP": "192.0.2.1"})
 
 
 def test_a_path_that_java_cannot_use_is_refused() -> None:
     for name in ODD:
         environment.check_place("Spark", Path("/home/ada", name))
-    for name, why in (("a:b", "a colon"), ("a\nb", "a line break"), ("a\rb", "a line break"), ("a\udce9", "no UTF-8")):
+    for name, why in (("a:b", "a colon"), ("a\nb", "a line break"), ("a\rb", "a line break"), ("a\udce9", "not UTF-8")):
         with pytest.raises(InputError, match=f"Spark lies in .*, and Java cannot use a path with .*{why}; move"):
             environment.check_place("Spark", Path("/home/ada", name))
 

@@ -58,7 +58,7 @@ def test_of_chained_exceptions_the_last_is_told():
         (
             f"{JOB}org.apache.spark.SparkException: Python worker exited unexpectedly (crashed){JAVA}"
             f"Caused by: java.io.EOFException{JAVA}",
-            "Python worker exited unexpectedly, most often for lack of memory",
+            "Python worker exited unexpectedly, usually because memory was full",
         ),
         (
             f"{JOB}ExecutorLostFailure (executor 1 exited) Reason: exited with code 137\nDriver stacktrace:{JAVA}",
@@ -118,4 +118,4 @@ def test_an_unforeseen_lack_of_memory_has_its_own_remedy():
     except MemoryError as error:
         told = str(unforeseen(error, 1))
     assert told.startswith("1: MemoryError (test_errors.py:")
-    assert told.endswith("let fewer tasks run at once, or give more memory")
+    assert told.endswith("run fewer tasks at a time, or give more memory")

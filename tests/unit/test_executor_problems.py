@@ -20,7 +20,12 @@ UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedul
     ("status", "told", "at_once", "advice"),
     [
         (pod(conditions=[UNSCHEDULABLE]), "exec-1: Unschedulable: 0/2 nodes: cpu", False, "fewer or smaller"),
-        (pod(), "executor pod exec-1: Pending: no scheduler has placed it yet", False, "kubectl describe pod exec-1"),
+        (
+            pod(),
+            "executor pod exec-1: Pending: the scheduler has chosen no node yet",
+            False,
+            "kubectl describe pod exec-1",
+        ),
         (waiting("ContainerCreating"), "executor pod exec-1: ContainerCreating", False, "describe"),
         (waiting("ImagePullBackOff", "no such image"), "ImagePullBackOff: no such image", True, "kubernetes.image"),
         (waiting("CreateContainerConfigError", 'secret "s3" not found'), 'secret "s3" not found', True, "the Secret"),

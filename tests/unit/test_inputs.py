@@ -83,7 +83,7 @@ def test_identity_is_not_the_path():
 
 def test_the_same_file_twice():
     found = [candidate("/a.root", "A"), candidate("/copy.root", "A")]
-    with pytest.raises(InputError, match=r"/copy\.root: is the same file as /a\.root; leave one out"):
+    with pytest.raises(InputError, match=r"/copy\.root: is the same file as /a\.root; leave one of them out"):
         inputs.choose(found, [], skip=False)
     chosen = inputs.choose(found, [], skip=True)
     assert chosen.new == (found[0],)
@@ -92,15 +92,15 @@ def test_the_same_file_twice():
 
 @pytest.mark.parametrize("skip", [False, True])
 def test_one_file_for_two_classes(skip):
-    with pytest.raises(InputError, match=r"/b\.root: .*/a\.root of class qcd, and here of ttbar"):
+    with pytest.raises(InputError, match=r"/b\.root: this file of class ttbar .*/a\.root of class qcd"):
         inputs.choose([candidate("/a.root", "A"), candidate("/b.root", "A", "ttbar")], [], skip=skip)
-    with pytest.raises(InputError, match=r"/b\.root: .*data set as a\.root of class qcd, and here of ttbar"):
+    with pytest.raises(InputError, match=r"/b\.root: this file of class ttbar .*data set, as a\.root of class qcd"):
         inputs.choose([candidate("/b.root", "A", "ttbar")], [known("a.root", "A")], skip=skip)
 
 
 def test_a_file_that_has_changed():
     found = [candidate("/a.root", "A", sha256="1")]
-    with pytest.raises(InputError, match=r"/a\.root: has the UUID of a\.root.*other content"):
+    with pytest.raises(InputError, match=r"/a\.root: has the same UUID as a\.root.*other content"):
         inputs.choose(found, [known("a.root", "A")], skip=False)
     chosen = inputs.choose(found, [known("a.root", "A")], skip=True)
     assert (chosen.new, chosen.known, len(chosen.excluded)) == ((), (), 1)

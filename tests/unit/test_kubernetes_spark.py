@@ -97,7 +97,7 @@ def test_the_pod_is_asked_for():
 @pytest.mark.parametrize("name", ["spark.executor.instances", "spark.cores.max", "spark.executor.memory"])
 def test_what_follows_from_keys_is_not_given_twice(name):
     overrides = ["spark.master=k8s://https://x", f"spark.conf={{{name}: '4'}}"]
-    with pytest.raises(InputError, match=rf"{name} in spark\.conf is set by spark\.executor\."):
+    with pytest.raises(InputError, match=rf"{name} in spark\.conf follows from the key spark\.executor\."):
         load(None, overrides)
     assert load(None, [*overrides, "spark.master=spark://x:7077"]).spark.conf == {name: "4"}
 
@@ -108,7 +108,7 @@ def test_a_run_in_a_job_is_known_by_its_environment():
     assert not is_in_job({"POD_NAME": "p"})
     with pytest.raises(InputError, match="HEPSPARK_RUN is set, but not JOB_NAME, POD_NAMESPACE"):
         is_in_job({"HEPSPARK_RUN": "demo", "POD_NAME": "p"})
-    with pytest.raises(InputError, match="'De_mo' is no name of a run"):
+    with pytest.raises(InputError, match="'De_mo' is not a name of a run"):
         is_in_job({**whole, "HEPSPARK_RUN": "De_mo"})
 
 

@@ -140,7 +140,7 @@ def test_names_that_interfaces_cannot_carry_are_refused(name):
 
 def test_a_user_without_rights_is_told_the_remedy(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(InputError, match="only root may: use sudo"):
+    with pytest.raises(InputError, match="only root may do that: use sudo"):
         checks.root()
 
 
@@ -161,8 +161,8 @@ def routes(monkeypatch):
         ("10.89.77.0/24", "clashes with 10.89.0.0/16, which is on vpn0"),
         ("10.244.3.0/24", "clashes with 10.244.0.0/16, which belongs to the cluster"),
         ("10.1.0.0/27", "too small"),
-        ("10.1.0.1/24", "no IPv4 network"),
-        ("fd00::/64", "no IPv4 network"),
+        ("10.1.0.1/24", "not an IPv4 network"),
+        ("fd00::/64", "not an IPv4 network"),
     ],
 )
 def test_networks_that_clash_are_refused(text, said):

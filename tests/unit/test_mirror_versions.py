@@ -85,7 +85,7 @@ def test_version_is_put_into_paths_and_tags():
             "tool have images: that needs a component registry with a file registry",
         ),
         ({"version": "latest"}, r"components\.tool\.version: String should match"),
-        ({"build": {"debian": {"tool": {"release": "99", "package": "a", "path": "b"}}}}, "wants Debian 99"),
+        ({"build": {"debian": {"tool": {"release": "99", "package": "a", "path": "b"}}}}, "needs Debian 99"),
     ],
 )
 def test_a_wrong_file_is_refused_by_its_key(tmp_path, change, message):
@@ -171,7 +171,7 @@ def test_a_base_has_to_be_made_before():
 
 def test_a_tree_is_made_in_one_way(tmp_path):
     tree = {"copy": {"source": "docs"}, "kernels": {"source": "docs"}}
-    with pytest.raises(InputError, match="one of python, java, maven, node, kernels, package, copied has to say"):
+    with pytest.raises(InputError, match="one of python, java, maven, node, kernels, package, copied must say"):
         load_versions(versions(tmp_path, {"build": {**ENTRY["build"], "trees": {"x": tree}}}))
 
 

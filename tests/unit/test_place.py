@@ -45,7 +45,7 @@ def test_a_path_has_one_spelling(folder, text):
 def test_a_name_of_a_user_is_a_home_folder(folder):
     user = Path("~root").expanduser()
     assert place("~root/r1") == f"{user}/r1"
-    with pytest.raises(ValueError, match=r"no home folder of ~nobody-here is known.*write \./~nobody-here"):
+    with pytest.raises(ValueError, match=r"the home folder of ~nobody-here is not known.*write \./~nobody-here"):
         place("~nobody-here/r1")
     assert place("./~nobody-here/r1") == f"{folder}/~nobody-here/r1"
     assert place("~") == str(folder)
@@ -109,7 +109,7 @@ def test_a_slash_at_the_end_of_a_url_means_a_folder_to_data():
         ("s3a:///k", "names no bucket"),
         ("file://", "names no file; give a path of this machine, or s3a://bucket/key"),
         ("hdfs:/x", r"hdfs:// cannot be read or written; .*, or ./hdfs:/x for a file of that name"),
-        ("file://otherhost/x", "names a file of the machine 'otherhost'"),
+        ("file://otherhost/x", "names a file on the machine 'otherhost'"),
     ],
 )
 def test_what_is_no_place_is_told(text, message):

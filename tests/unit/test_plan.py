@@ -169,7 +169,8 @@ def test_a_default_that_has_changed_is_kept_and_told():
     then = {"seed": 7, "schedule": ScheduleConfig(max_rate=0.5)}
     told = check_same("/run", planned_by_defaults_of_then(then, epochs=5), asked(epochs=5))
     assert told.endswith(
-        "; train.schedule.max_rate stays 0.5, the default now is 0.01; train.seed stays 7, the default now is 42"
+        "; train.schedule.max_rate stays 0.5, although the default is now 0.01; "
+        "train.seed stays 7, although the default is now 42"
     )
 
 
@@ -185,8 +186,12 @@ def test_giving_what_was_the_default_then_changes_nothing():
     [
         ({}, {"batch": 96}, r"train\.batch is 96, was 2304"),
         ({"batch": 96}, {"batch": 192}, r"train\.batch is 192, was 96"),
-        ({"batch": 96}, {}, r"train\.batch is not given and thus 2304, was given as 96"),
-        ({"balance": {"mode": "none"}}, {}, r"train\.balance\.mode is not given and thus smallest, was given as none"),
+        ({"batch": 96}, {}, r"train\.batch is not given, so it is 2304; it was given as 96"),
+        (
+            {"balance": {"mode": "none"}},
+            {},
+            r"train\.balance\.mode is not given, so it is smallest; it was given as none",
+        ),
         ({}, {"schedule": {"rate": 1.0}}, r"train\.schedule\.rate is 1\.0, was 0\.004"),
         ({"hidden": [5]}, {"hidden": None}, r"train\.hidden is \[50, 20, 10\], was \[5\]"),
         ({}, {"input": ["/other"]}, r"train\.input is \['/other'\], was \['/data'\]"),
@@ -242,7 +247,7 @@ def test_what_is_no_plan_of_this_hepspark_is_told(tmp_path, content, message):
 def test_keys_that_were_given_are_those_of_the_configuration(tmp_path):
     content = json.loads(plan().model_dump_json()) | {"given": ["epochs", "epoch", "schedule"]}
     (tmp_path / "plan.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"plan\.json: .*given: no such key as epoch, schedule"):
+    with pytest.raises(InputError, match=r"plan\.json: .*given: no such keys: epoch, schedule"):
         load_plan(str(tmp_path), StorageConfig())
 
 

@@ -115,7 +115,7 @@ def test_packages_come_from_where_the_user_says_and_go_where_they_belong(clone, 
     assert (clone / ".venv/.deploy").exists()
 
 
-@pytest.mark.parametrize(("name", "why"), [("a:b", "a colon"), ("a\nb", "a line break"), ("a\udce9", "no UTF-8")])
+@pytest.mark.parametrize(("name", "why"), [("a:b", "a colon"), ("a\nb", "a line break"), ("a\udce9", "not UTF-8")])
 def test_a_folder_that_java_cannot_use_is_refused(tmp_path, name, why):
     place = tmp_path / name / "tools"
     place.mkdir(parents=True)

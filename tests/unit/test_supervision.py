@@ -13,7 +13,7 @@ from hepspark.supervision import UNSUPERVISED, stoppable
 
 
 def test_sigterm_ends_work_that_may_be_broken_off_at_once():
-    with stoppable(), pytest.raises(TerminatedError, match="the same command goes on from there"):
+    with stoppable(), pytest.raises(TerminatedError, match="the same command continues"):
         signal.raise_signal(signal.SIGTERM)
 
 
@@ -32,10 +32,10 @@ def test_what_is_finished_first_is_told_at_once(capfd):
     with stoppable() as stop, stop.unbroken("step 3 of 62"):
         signal.raise_signal(signal.SIGTERM)
         told = capfd.readouterr().err
-    assert told == "hepspark: asked to end: step 3 of 62 is finished first; a second SIGTERM gives it up\n"
+    assert told == "hepspark: asked to end: step 3 of 62 is finished first; a second SIGTERM interrupts it\n"
     with stoppable(), finishing("Spark is stopped first"), pytest.raises(TerminatedError):
         signal.raise_signal(signal.SIGTERM)
-    assert capfd.readouterr().err == "hepspark: asked to end: Spark is stopped first (what is committed stays)\n"
+    assert capfd.readouterr().err == "hepspark: asked to end: Spark is stopped first (the commits stay)\n"
 
 
 def test_a_second_sigterm_is_not_kept_waiting():

@@ -64,7 +64,7 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
 
 
 def test_a_name_needs_a_target() -> None:
-    with pytest.raises(InputError, match="say where to"):
+    with pytest.raises(InputError, match="give a target"):
         data.public(Config(), "testUndersampled.parquet")
 
 

@@ -96,4 +96,4 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no type
             for line in lines:
                 self._tell(f"  {line}", color="red")
         if self._failures:
-            self._tell("Once that is put right, the same command goes on where it stopped.")
+            self._tell("Correct this, then run the same command again: it continues where it stopped.")

@@ -82,13 +82,16 @@ def wait(spec: dict[str, Any], s3: "S3Client") -> set[str]:
         try:
             return {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
         except SSLError as error:
-            raise ValuesError(f"tls.caConfigMap: it does not vouch for {spec['endpoint']}: {error}") from error
+            raise ValuesError(
+                f"tls.caConfigMap: its authority did not sign the certificate of {spec['endpoint']}: {error}"
+            ) from error
         except (EndpointConnectionError, ConnectTimeoutError, HTTPClientError) as error:
             last = str(error)
         except ClientError as error:
             if error.response["Error"]["Code"] in STRANGERS:
                 raise ValuesError(
-                    "auth.existingSecret: the server refuses these credentials; it takes changed ones when it restarts"
+                    "auth.existingSecret: the server refuses these credentials; if the Secret has changed, "
+                    "restart the server"
                 ) from error
             last = str(error)
         if time.monotonic() > end:
@@ -223,7 +226,7 @@ def check(users: list[dict[str, Any]], secrets: dict[str, Credentials], policies
         for policy in user["policies"]:
             if policy not in policies:
                 raise ValuesError(
-                    f"users[{name}].policies: {policy} is neither declared nor known to the server, which has "
+                    f"users[{name}].policies: {policy} is not declared, and the server has only "
                     + ", ".join(sorted(policies))
                 )
 

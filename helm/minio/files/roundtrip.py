@@ -31,13 +31,13 @@ def roundtrip(spec: dict[str, Any], folder: Path) -> None:
     finally:
         s3.delete_bucket(Bucket=bucket)
     if found != content:
-        raise ServerError("what was read is not what was put")
+        raise ServerError("the object that was read differs from the object that was put")
     print("an object was put, read and deleted")
     for user in spec["users"]:
         key = f"users[{user['name']}].existingSecret"
         if not is_known(spec, credentials(folder / "users" / user["name"], key)):
-            raise ValuesError(f"{key}: the server does not know these credentials; `helm upgrade` brings them about")
-        print(f"user {user['name']} is let in")
+            raise ValuesError(f"{key}: the server does not know these credentials; run `helm upgrade`")
+        print(f"user {user['name']} can sign in")
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ tolerations:
 {{- end }}
 {{- end }}
 
-{{/* The configuration's folder, which executors do without: the driver tells them. */}}
+{{/* The folder of the configuration. Executors do not need it: the driver sends them what they need. */}}
 {{- define "training.configMount" -}}
 - name: config
   mountPath: /etc/hepspark
@@ -180,7 +180,7 @@ spec:
     {{- include "training.volumes" . | nindent 4 }}
 {{- end }}
 
-{{/* All of a Job but its name. A run that is a template is named by the Job that is made from it. */}}
+{{/* A Job without its name. With a template, the Job that a user makes from it names the run. */}}
 {{- define "training.job" -}}
 backoffLimit: {{ .Values.retries }}
 ttlSecondsAfterFinished: {{ .Values.ttlSeconds }}
@@ -282,7 +282,7 @@ template:
       {{- include "training.volumes" . | nindent 6 }}
 {{- end }}
 
-{{/* The Job's name tells what it runs: an upgrade that changes nothing leaves it alone, any other makes a new one. */}}
+{{/* The Job's name has a hash of its specification: an upgrade without a change keeps the Job, another makes a new Job. */}}
 {{- define "training.jobName" -}}
 {{ include "training.run" . }}-{{ include "training.job" . | fromYaml | toJson | sha256sum | trunc 8 }}
 {{- end }}

@@ -94,7 +94,7 @@ def test_nodes_are_looked_at_where_that_is_granted(namespace):
         (room,) = capacity.rooms(namespace.admin, template, "demo", "driver-1")
         assert (room.free["cpu"], room.free["memory"]) == (1, 7 * GIB)
         told = capacity.shortage(capacity.need_of(config(2)), [], [room])
-        assert f"nodes: 1 of 2 find a place ({name} has 1 core and 7 GiB free), 1 do not" in told
+        assert f"nodes: 1 of 2 fit ({name} has 1 core and 7 GiB free), 1 do not" in told
     finally:
         namespace.admin.request("DELETE", path)
 
@@ -135,7 +135,7 @@ def test_a_pod_that_stays_pending_is_told_once_with_the_schedulers_reason(namesp
     assert len(told) == 1
     assert message in told[0]
     assert "take fewer or smaller executors" in told[0]
-    assert "0 of 2 executors were there after 3 s (spark.executor.pending_timeout)" in str(ended.value)
+    assert "0 of 2 executors started within 3 s (spark.executor.pending_timeout)" in str(ended.value)
     assert message in str(ended.value)
 
 
@@ -162,13 +162,13 @@ def test_pods_that_do_not_appear_are_told_with_the_quotas_reason(namespace):
     with pytest.raises(RunError, match="exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1"):
         wait(namespace, 2, told=told, refused=lambda: capacity.refusal(namespace.driver, config(), {}, "demo"))
     assert len(told) == 1
-    assert "0 of 2 executor pods are there" in told[0]
+    assert "0 of 2 executor pods exist" in told[0]
 
 
 def test_who_scales_is_told_at_once_that_no_pod_is_taken(namespace):
     quota(namespace, {"pods": "1"}, {"pods": "1"})
     told = []
-    with pytest.raises(RunError, match=r"^0 of 2 executor pods are there: .*exceeded quota: small, requested: pods"):
+    with pytest.raises(RunError, match=r"^0 of 2 executor pods exist: .*exceeded quota: small, requested: pods"):
         wait(
             namespace, 2, timeout=100, told=told, patient=False,
             refused=lambda: capacity.refusal(namespace.driver, config(), {}, "demo"),
@@ -191,5 +191,5 @@ def test_a_spark_that_ended_is_told(namespace):
     def gone():
         raise ConnectionRefusedError
 
-    with pytest.raises(RunError, match="Spark ended while its executors started"):
+    with pytest.raises(RunError, match="Spark ended, because its executors failed"):
         wait(namespace, registered=gone)

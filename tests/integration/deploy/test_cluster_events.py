@@ -162,4 +162,4 @@ def test_sigterm_releases_the_lease(namespace, in_job, monkeypatch):
         runner.run_step("train", None, (), None)
     assert done == ["the step and its commit"]
     assert not namespace.admin.read(lease.KIND, "hepspark-run-demo")["spec"].get("holderIdentity")
-    assert "goes on from there" in in_job.read_text()
+    assert "the same command continues" in in_job.read_text()

@@ -81,7 +81,7 @@ def test_the_newest_submission_takes_over_when_the_older_has_finished_its_step(n
     until(lambda: namespace.admin.read(lease.KIND, "hepspark-run-demo")["spec"]["renewTime"] != renewed)
     assert second.ended is None
     assert holder(namespace) == "pod-a"
-    assert second.told == ["waiting for pod-a, which works on run demo, to finish its step"]
+    assert second.told == ["waiting until driver pod-a of run demo has finished its step"]
     held.release()
     assert second.result() == ("acquired", 2)
     assert len(asked) == 1
@@ -92,7 +92,7 @@ def test_the_newest_submission_takes_over_when_the_older_has_finished_its_step(n
 def test_an_older_submission_ends_at_once(namespace, older_and_newer):
     older, newer = older_and_newer
     assert acquire(namespace.driver, driver(newer, "pod-b"), silent) is None
-    with pytest.raises(HandedOverError, match=r"newer submission run-b .* goes on with it; run-a ends here"):
+    with pytest.raises(HandedOverError, match=r"newer submission run-b .* continues it\. run-a ends"):
         acquire(namespace.driver, driver(older, "pod-a"), silent)
     assert holder(namespace) == "pod-b"
 

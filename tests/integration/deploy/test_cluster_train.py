@@ -153,7 +153,7 @@ def test_a_larger_submission_takes_a_run_over_and_every_event_counts_once(namesp
     stopped = newest_step(output)
     assert "the newer submission demo-3" in told
     assert "Traceback" not in told
-    assert "goes on with it" in (tmp_path / "demo-2.log").read_text()
+    assert "continues it. " in (tmp_path / "demo-2.log").read_text()
     out, told = second.communicate(timeout=WAIT_SECONDS)
     assert second.returncode == 0, told + nodes.logs()
     assert "3 executors of 1 core and 1.25 GiB each (768 MiB heap, 512 MiB for Python and native memory)" in told
@@ -195,7 +195,7 @@ def test_the_line_runs_in_one_driver(nodes, submit, published, tmp_path):
     again = submit("demo-2", executors=3, command="line", others=others, epochs=1)
     out, told = again.communicate(timeout=WAIT_SECONDS)
     assert again.returncode == 0, told
-    assert "All of it is done already" in told
+    assert "All steps are done already" in told
     assert json.loads(out)["evaluate"] == summaries["evaluate"]
     assert len(nodes.seen) == started
 
@@ -232,4 +232,4 @@ def test_executors_that_cannot_start_are_told_and_the_wait_can_be_ended(namespac
     stuck.terminate()
     _, told = stuck.communicate(timeout=60)
     assert stuck.returncode == 143, told
-    assert "Pending: no scheduler has placed it yet" in told
+    assert "Pending: the scheduler has chosen no node yet" in told

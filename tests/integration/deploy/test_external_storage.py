@@ -19,7 +19,7 @@ from tests.integration.s3_servers import Server
 
 REPOSITORY = Path(__file__).parents[3]
 BUCKETS = ("data", "runs", "history", "scratch")
-INSTALLS = "release : Bring the release about"
+INSTALLS = "release : Install or upgrade the release"
 """The first task after the checks; it fails here, since there is no helm."""
 CHART_VALUES = {"spark": {"quota": {"pods": "40"}}}
 Deploy = Callable[..., str]
@@ -129,17 +129,20 @@ def buckets(s3: StorageConfig) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"storage_backend": "ceph"}, "storage_backend is 'ceph': it is minio or external"),
+        ({"storage_backend": "ceph"}, "storage_backend is 'ceph': set it to minio or external"),
         ({}, "storage_endpoint is '': give the store's address"),
         ({"storage_endpoint": "s3:9000"}, "storage_endpoint is 's3:9000': give the store's address"),
-        ({"storage_backend": "minio", "storage_endpoint": "http://s3"}, "storage_endpoint is set, but storage_backend"),
+        (
+            {"storage_backend": "minio", "storage_endpoint": "http://s3"},
+            "storage_endpoint is set, but with storage_backend",
+        ),
         ({"storage_endpoint": "https://s3", "storage_ca_certificate": "/no/ca.pem"}, "'/no/ca.pem' names no file"),
         ({"storage_endpoint": "https://s3"}, "failed=0"),
         (
             {"storage_endpoint": "https://s3", "storage_tls_secret": "t"},
             "storage_tls_secret is the certificate of MinIO",
         ),
-        ({"storage_backend": "minio", "storage_tls_secret": "t"}, "set storage_ca_certificate to the PEM file"),
+        ({"storage_backend": "minio", "storage_tls_secret": "t"}, "also set storage_ca_certificate, the PEM file"),
         (
             {
                 "storage_backend": "minio",
@@ -151,7 +154,7 @@ def buckets(s3: StorageConfig) -> Iterator[None]:
         ),
         (
             {"storage_backend": "minio", "chart_values": {"sparks": {}}},
-            "chart_values names sparks: it takes minio, spark, training, jupyterhub",
+            "chart_values has sparks: the charts are minio, spark, training, jupyterhub",
         ),
     ],
 )

@@ -21,25 +21,29 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 config_app = typer.Typer(help="Show the configuration, or its schema.", no_args_is_help=True, rich_markup_mode=None)
-data_app = typer.Typer(help="Bring files to and from S3.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(help="Copy files to and from S3, and list them.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
 app.add_typer(data_app, name="data")
 
 ConfigFile = Annotated[
-    str | None, typer.Argument(metavar="CONFIG", help="YAML file; the defaults hold where it is silent.")
+    str | None, typer.Argument(metavar="CONFIG", help="YAML file. Keys that it does not set keep their defaults.")
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a key; may be repeated. Of two for one key the last holds."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set a key. Repeat it for more keys; the last value of a key counts."
+    ),
 ]
 StorageFile = Annotated[str | None, typer.Option("--config", help="YAML file with the storage section.")]
-SummaryUrl = Annotated[str | None, typer.Option("--summary", metavar="URL", help="Write the JSON summary here too.")]
+SummaryUrl = Annotated[
+    str | None, typer.Option("--summary", metavar="URL", help="Write the JSON summary to this URL, too.")
+]
 DebugFlag = Annotated[bool, typer.Option("--debug", help="Show the stack trace of an error.")]
 
 
 def _help(does: str, example: str) -> str:
     # Paragraphs marked \b keep their line breaks.
-    return f"{does}\n\n\b\nExample:\n  {example}\n\nA JSON summary goes to standard output, if that is no terminal."
+    return f"{does}\n\n\b\nExample:\n  {example}\n\nA JSON summary goes to standard output, unless that is a terminal."
 
 
 def _run(name: str, config: str | None, overrides: list[str] | None, summary: str | None, *, debug: bool) -> None:
@@ -109,21 +113,21 @@ _step(
 
 _step(
     "line",
-    "Ingest, train, evaluate and predict, as far as the configuration names their outputs.",
+    "Ingest, train, evaluate and predict: every step whose output the configuration names.",
     "hepspark line run.yaml --set train.epochs=5",
 )
 
 
 @app.command("model")
 def model(
-    url: Annotated[str, typer.Argument(help="Model directory that train wrote.")],
+    url: Annotated[str, typer.Argument(help="Folder of the model, from train.")],
     config: StorageFile = None,
     overrides: Overrides = None,
     debug: DebugFlag = False,
 ) -> None:
-    r"""Verify a trained model and tell what it is: network, events, epochs, AUC if evaluated, versions.
+    r"""Verify a trained model. Show its network, events, epochs, versions, and its AUC if it was evaluated.
 
-    A JSON summary goes to standard output, if that is no terminal.
+    A JSON summary goes to standard output, unless that is a terminal.
 
     \b
     Example:
@@ -171,13 +175,13 @@ def schema() -> None:
 
 @data_app.command("put")
 def put(
-    source: Annotated[str, typer.Argument(help="A file, or a folder with all that is in it.")],
+    source: Annotated[str, typer.Argument(help="A file, or a folder: all its files.")],
     target: Annotated[str, typer.Argument(help="s3a://bucket/key")],
     config: StorageFile = None,
     overrides: Overrides = None,
     debug: DebugFlag = False,
 ) -> None:
-    r"""Upload files; what is there already with the same checksum is left, and an interrupted upload goes on.
+    r"""Upload files. An interrupted upload continues. Files that are there with the same checksum are not sent.
 
     \b
     Example:
@@ -194,7 +198,7 @@ def get(
     overrides: Overrides = None,
     debug: DebugFlag = False,
 ) -> None:
-    r"""Download files and verify them; an interrupted download goes on.
+    r"""Download files and verify them. An interrupted download continues.
 
     \b
     Example:
@@ -210,7 +214,7 @@ def ls(
     overrides: Overrides = None,
     debug: DebugFlag = False,
 ) -> None:
-    r"""List what lies below a URL.
+    r"""List the files below a URL.
 
     \b
     Example:
@@ -222,12 +226,12 @@ def ls(
 @data_app.command("url")
 def url(
     object_url: Annotated[str, typer.Argument(metavar="URL", help="s3a://bucket/key of an object.")],
-    hours: Annotated[int, typer.Option("--hours", help="How long the link holds, at most 168.")] = 24,
+    hours: Annotated[int, typer.Option("--hours", help="Hours for which the link is valid, at most 168.")] = 24,
     config: StorageFile = None,
     overrides: Overrides = None,
     debug: DebugFlag = False,
 ) -> None:
-    r"""Make a link by which a browser gets an object without credentials, for some hours.
+    r"""Make a link to an object. For some hours, a browser can open the link without credentials.
 
     \b
     Example:
@@ -238,8 +242,8 @@ def url(
 
 @data_app.command("public")
 def public(
-    name: Annotated[str | None, typer.Argument(help="What to load; all are listed where this is left out.")] = None,
-    target: Annotated[str | None, typer.Argument(help="Folder or s3a:// URL that receives it.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Data set to load. Without a name, all are listed.")] = None,
+    target: Annotated[str | None, typer.Argument(help="Folder or s3a:// URL for its files.")] = None,
     config: StorageFile = None,
     overrides: Overrides = None,
     debug: DebugFlag = False,
@@ -298,7 +302,7 @@ def _guard(work: Callable[[], Any], *, debug: bool = False) -> None:
         typer.echo(f"hepspark: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as error:
-        typer.echo("hepspark: interrupted; the same command goes on where this one stopped", err=True)
+        typer.echo("hepspark: interrupted; the same command continues from here", err=True)
         raise typer.Exit(130) from error
     except BrokenPipeError as error:
         # Whoever read our output has left; Python would complain again when it flushes at exit.
@@ -307,7 +311,7 @@ def _guard(work: Callable[[], Any], *, debug: bool = False) -> None:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        typer.echo(f"hepspark: {type(error).__name__}: {first_line(error)}; --debug shows where", err=True)
+        typer.echo(f"hepspark: {type(error).__name__}: {first_line(error)}; --debug shows the place", err=True)
         raise typer.Exit(1) from error
     # A person has read the same in words already, on standard error.
     if result is not None and not sys.stdout.isatty():

@@ -149,8 +149,8 @@ def _hint(names: list[str], wanted: str) -> str:
         return f"rename the column {similar[0]!r} to {wanted!r}"
     if "event_hash" in names:
         return (
-            "this is a part of a data set of hepspark ingest; give the folder of the data set, and if no "
-            "manifest/*.json is in it, run ingest again"
+            "this file is a part of a data set; give the folder of the data set. If that has no manifest/*.json, "
+            "run hepspark ingest again"
         )
     there = ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")
     return f"the columns are {there}" if there else "the file has no columns"

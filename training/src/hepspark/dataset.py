@@ -194,5 +194,5 @@ def commit(url: str, version: int, manifest: Manifest, storage: StorageConfig) -
     """
     target = join(url, "manifest", f"{version:08d}.json")
     if not store_for(url, storage).create(target, manifest.model_dump_json(indent=1).encode()):
-        raise RunError(f"{target}: another run changed this data set in the meantime; run the same command again")
+        raise RunError(f"{target}: another run has changed this data set; run the same command again")
     return Dataset(url=url, version=version, manifest=manifest)

@@ -90,7 +90,8 @@ def check(environment: Mapping[str, str], local_dir: str | None = None) -> None:
     address = environment.get("SPARK_LOCAL_IP")
     if address is not None and not _is_ours(address):
         raise InputError(
-            f"SPARK_LOCAL_IP is {address!r}, which is no address of this machine; correct it, or unset it for 127.0.0.1"
+            f"SPARK_LOCAL_IP is {address!r}, which is not an address of this machine; correct it, or "
+            "unset it for 127.0.0.1"
         )
 
 
@@ -102,7 +103,7 @@ def check_temporary(environment: Mapping[str, str]) -> None:
     """
     folder = environment.get("TMPDIR")
     if folder and not (Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise InputError(f"TMPDIR is {folder!r}, which is no folder that can be written to; correct it, or unset it")
+        raise InputError(f"TMPDIR is {folder!r}, which is not a folder that can be written to; correct it, or unset it")
 
 
 def check_place(name: str, place: Path) -> None:
@@ -136,7 +137,7 @@ def check_text(name: str, place: Path) -> None:
         str(place).encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{name} lies in {str(place)!r}, and Java cannot use a path with a byte that is no UTF-8; {_MOVE}"
+            f"{name} lies in {str(place)!r}, and Java cannot use a path with a byte that is not UTF-8; {_MOVE}"
         ) from error
 
 

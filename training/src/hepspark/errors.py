@@ -73,7 +73,7 @@ def first_line(error: BaseException) -> str:
     """What went wrong, without the stacks of two languages: of a worker's exception its last line and its place."""
     text = str(error)
     if _WORKER_DIED in text:
-        return f"{_WORKER_DIED}, most often for lack of memory; let fewer tasks run at once, or give more memory"
+        return f"{_WORKER_DIED}, usually because memory was full; run fewer tasks at a time, or give more memory"
     if _TRACE in text:
         return _last_of_trace(text)
     causes = re.findall(r"Caused by: ([^\n]+)", text) or re.findall(r"Lost task [^\n]*?\): ([^\n]+)", text)
@@ -96,7 +96,7 @@ def unforeseen(error: Exception, item: object) -> RunError:
     line = _placed("".join(traceback.format_exception_only(error)), place.filename, place.lineno, place.name)
     remedy = "run again; if it fails again, --debug shows the stack"
     if isinstance(error, MemoryError):
-        remedy = "let fewer tasks run at once, or give more memory"
+        remedy = "run fewer tasks at a time, or give more memory"
     told = RunError(f"{named(item)}: {line}; {remedy}")
     told.add_note("".join(traceback.format_exception(error)))
     return told

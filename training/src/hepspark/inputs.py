@@ -96,7 +96,7 @@ def choose(found: Sequence[Candidate | Excluded], known: Sequence[Input], *, ski
         elif skip:
             excluded.append(Excluded(name=name_of(candidate.source.url), reason=problem))
         else:
-            raise InputError(f"{problem}; leave one out, or set it aside with ingest.on_bad_file=skip")
+            raise InputError(f"{problem}; leave one of them out, or let ingest do that with ingest.on_bad_file=skip")
     return Chosen(
         new=tuple(item for file_id, item in seen.items() if file_id not in by_id),
         known=tuple(item for file_id, item in seen.items() if file_id in by_id),
@@ -128,13 +128,13 @@ def _problem(candidate: Candidate, twin: Candidate | None, known: Input | None) 
         other_class = other.source.class_name if isinstance(other, Candidate) else other and other.class_name
         if other_class not in (None, class_name):
             raise InputError(
-                f"{url}: the same file is in {place} as {name} of class {other_class}, and here of {class_name}; "
+                f"{url}: this file of class {class_name} is also in {place}, as {name} of class {other_class}; "
                 "correct ingest.input"
             )
     if twin and twin.survey.sha256 != candidate.survey.sha256:
-        return f"{url}: has the UUID of {twin.source.url}, but other content"
+        return f"{url}: has the same UUID as {twin.source.url}, but other content"
     if twin:
         return f"{url}: is the same file as {twin.source.url}"
     if known and known.sha256 != candidate.survey.sha256:
-        return f"{url}: has the UUID of {known.name}, which the data set was made from, but other content"
+        return f"{url}: has the same UUID as {known.name} of the data set, but other content"
     return None

@@ -31,9 +31,9 @@ def java_home() -> Path:
     for place in places:
         if _version(place / "bin" / "java") == _VERSION:
             if named and place != places[0]:
-                say(f"JAVA_HOME is {named}, which holds no Java {_VERSION}; {place} is used")
+                say(f"JAVA_HOME is {named}, which contains no Java {_VERSION}; hepspark uses {place}")
             return place
-    wrong = f"; JAVA_HOME is {named}, which holds none" if named else ""
+    wrong = f" (JAVA_HOME is {named}, which contains none)" if named else ""
     raise InputError(
         f"no Java {_VERSION} found{wrong}: install openjdk-{_VERSION}-jre-headless, or set JAVA_HOME to one"
     )

@@ -132,7 +132,7 @@ def check(labels: Labels) -> None:
     if missing:
         raise InputError(
             f"the test side has no event of class {', '.join(missing)}: ROC curves need events of every class; "
-            "ingest more of them, or name data sets that hold them with evaluate.input"
+            "ingest more such events, or name data sets with such events in evaluate.input"
         )
 
 

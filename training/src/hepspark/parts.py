@@ -159,7 +159,9 @@ def _made(name: str, tables: Iterable[pa.Table], settings: Settings) -> Part | N
             return _store(path, rows, settings, name) if rows else None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise RunError(f"{tempfile.gettempdir()}: no temporary file can be written: {error}; see TMPDIR") from error
+            raise RunError(
+                f"{tempfile.gettempdir()}: no temporary file can be written: {error}; set TMPDIR to another folder"
+            ) from error
         raise RunError(
             f"{tempfile.gettempdir()}: the disk is full; free some space, or set TMPDIR to a larger disk, and run again"
         ) from error

@@ -41,7 +41,7 @@ def place(text: str) -> str:
         ValueError: it is neither; the message goes on from the name of what was given.
     """
     if _CONTROL.search(text):
-        raise ValueError("holds a line break or another control character; remove it")
+        raise ValueError("contains a line break or another control character; remove it")
     found = address(text)
     return found.rstrip("/") if found.startswith(S3) else found
 
@@ -64,7 +64,7 @@ def address(text: str) -> str:
         if host is None and path.startswith("//"):
             raise ValueError(f"names no file; {_EITHER}")
         if host not in (None, "", "localhost"):
-            raise ValueError(f"names a file of the machine {host!r}; {_EITHER}")
+            raise ValueError(f"names a file on the machine {host!r}; {_EITHER}")
         return _absolute(unquote(path))
     if scheme := _SCHEME.match(text):
         raise ValueError(f"{scheme[1]}:// cannot be read or written; {_EITHER}, or ./{text} for a file of that name")
@@ -103,7 +103,7 @@ def argument(name: str, text: str | os.PathLike[str], spelling: Callable[[str], 
 
 def _absolute(path: str) -> str:
     if "\0" in path:
-        raise ValueError("holds a zero byte, which no path may; remove it")
+        raise ValueError("contains a zero byte, which no path can have; remove it")
     if path.startswith("~"):
         path = _at_home(path)
     found = Path("/")
@@ -116,7 +116,7 @@ def _at_home(path: str) -> str:
     expanded = os.path.expanduser(path)  # noqa: PTH111 (Path.expanduser would lose what it cannot expand)
     if not expanded.startswith("/"):
         user = path.partition("/")[0]
-        raise ValueError(f"no home folder of {user} is known; for a file of that name write ./{user}")
+        raise ValueError(f"the home folder of {user} is not known; for a file of that name write ./{user}")
     return expanded
 
 

@@ -74,9 +74,9 @@ def survey(url: str, storage: StorageConfig) -> Survey:
         branches(url, tree)
         entries, size, file_id = int(tree.num_entries), stream.size, str(file.file.uuid)
     if entries == 0:
-        raise BadFileError(f"{url}: its tree {TREE} holds no events; leave the file out")
+        raise BadFileError(f"{url}: its tree {TREE} contains no events; leave the file out")
     if not _UUID.match(file_id) or not file_id.strip("0-"):
-        raise BadFileError(f"{url}: has no UUID, which names its events; write it again with a current ROOT")
+        raise BadFileError(f"{url}: has no UUID, so hepspark cannot name the file; write it again with a current ROOT")
     return Survey(file_id, entries, size, checksum(store_for(url, storage), url))
 
 
@@ -200,7 +200,7 @@ def _uproot(url: str, stream: _Stream, action: Callable[[], T], what: str) -> T:
 
 
 def _lost(url: str, error: Exception) -> HepsparkError:
-    return RunError(f"{url}: the store stopped giving it: {error}; run the same command again")
+    return RunError(f"{url}: the store stopped sending the file: {error}; run the same command again")
 
 
 def _events(url: str, start: int, values: dict[str, Any]) -> Events:

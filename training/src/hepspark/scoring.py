@@ -77,8 +77,8 @@ def score_chunk(model: Model, chunk: Chunk, storage: StorageConfig) -> tuple[Eve
     bad = ~np.isfinite(probabilities).all(axis=1)
     if bad.any():
         raise InputError(
-            f"{chunk.url}: the model {model.url} gives row {int(np.argmax(bad))} no finite probability; its training "
-            "diverged, or this event is far outside of what it was trained on"
+            f"{chunk.url}: the model {model.url} gives no finite probability for row {int(np.argmax(bad))}; its "
+            "training diverged, or this event is very different from the events of the training"
         )
     return events, probabilities
 

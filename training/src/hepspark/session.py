@@ -111,7 +111,7 @@ def resize(context: "SparkContext", config: Config, count: int, supervision: Sup
         RunError: they did not all start in time, or Spark or its cluster is gone; those that were there before stay.
     """
     if has_ended(context):
-        raise RunError("Spark has ended; start it again")
+        raise RunError("Spark has ended; start Spark again")
     forget_lost_executors(context)
     spark, before = _sized(config.spark, count), registered_executors(context)
     if standalone.is_standalone(spark.master):
@@ -129,7 +129,8 @@ def resize(context: "SparkContext", config: Config, count: int, supervision: Sup
         wait = partial(_settle, context, spark)
     if not request_executors(context, count):
         raise RunError(
-            f"the cluster ({spark.master}) does not answer Spark, which stays as it is; try again, or see its pages"
+            f"the cluster ({spark.master}) does not answer Spark, so nothing was changed; try again, or see the pages "
+            "of the cluster"
         )
     try:
         wait()
@@ -157,11 +158,11 @@ def _settle(context: "SparkContext", spark: SparkConfig) -> None:
     end = time.monotonic() + timeout
     while True:
         if has_ended(context):
-            raise RunError(f"Spark ended while {wanted} executors were waited for; start it again")
+            raise RunError(f"Spark ended before {wanted} executors had started; start Spark again")
         if (there := registered_executors(context)) == wanted:
             return
         if time.monotonic() > end:
-            raise RunError(f"{there} executors were there after {timeout} s, instead of {wanted}; see Spark's pages")
+            raise RunError(f"{there} executors are there after {timeout} s, but {wanted} are wanted; see Spark's pages")
         time.sleep(_POLL_SECONDS)
 
 

@@ -97,7 +97,7 @@ def spark_context(
     started: list[SparkContext] = []
     with _plain_interrupts():
         try:
-            starting = finishing("Spark is still starting, and is stopped then")
+            starting = finishing("Spark finishes its start, then stops")
             told = _named(config, conf, Path(variables["JAVA_HOME"]))
             with starting, _java_is_quiet(), environment.applied(variables), told:
                 _to_its_end(lambda: started.append(_start(conf, bigdl=bigdl)))
@@ -119,7 +119,7 @@ def _variables(config: SparkConfig) -> dict[str, str]:
     variables = environment.for_spark(os.environ, home, spark, on_kubernetes=config.on_kubernetes)
     if names := [name for name in environment.unread(os.environ) if name not in variables]:
         instead = "spark.conf in the configuration, or conf of session(), gives Spark its properties"
-        say(f"{' and '.join(names)}: not read; {instead}")
+        say(f"{' and '.join(names)}: hepspark does not read this; {instead}")
     return variables
 
 
@@ -142,7 +142,7 @@ def _named(config: SparkConfig, conf: "SparkConf", home: Path) -> Iterator[None]
         given += [f"{name}={os.environ[name]}" for name in variables if os.environ.get(name)]
         raise InputError(
             f"Java does not start ({reason or 'the lines above say why'}); it was given {', '.join(given)}; "
-            "correct what keeps it from starting"
+            "correct the wrong one"
         ) from error
 
 
@@ -567,7 +567,7 @@ def _results(outcomes: list[Any]) -> list[Any]:
 def reason(context: "SparkContext", error: Exception) -> str:
     """Why a job failed, in one line."""
     if not is_running(context):
-        return "Spark's Java has ended, most often for lack of memory; lower spark.driver_memory, or free memory"
+        return "Spark's Java has ended, usually because memory was full; lower spark.driver_memory, or free memory"
     return first_line(error)
 
 
@@ -618,8 +618,8 @@ def spark_home() -> Path:
     version = re.search(r"""["'](.+)["']""", named.read_text()) if named.is_file() else None
     if not (home / "jars").is_dir() or not version or not version[1].startswith(_SPARK):
         raise InputError(
-            f"another PySpark is found before hepspark's own: {home}, version {version[1] if version else 'unknown'}; "
-            "take its folder out of PYTHONPATH, or remove it there"
+            f"Python finds another PySpark before that of hepspark: {home}, version "
+            f"{version[1] if version else 'unknown'}; remove its folder from PYTHONPATH, or uninstall it"
         )
     return home
 

@@ -131,16 +131,16 @@ class Stop(Unsupervised):
         if number == signal.SIGTERM:
             self._signals += 1
             self._asked = self._asked or TerminatedError(
-                "ended by SIGTERM; all that was committed stays, and the same command goes on from there"
+                "ended by SIGTERM; the commits stay, and the same command continues from the last one"
             )
         if not self._asked:
             return
         if self._protected and self._signals < 2:
             if not self._broken_off:
-                tell(f"asked to end: {self._protected} is finished first; a second SIGTERM gives it up")
+                tell(f"asked to end: {self._protected} is finished first; a second SIGTERM interrupts it")
             return
         if not self._broken_off:
-            tell_what_is_finished("asked to end", "what is committed stays")
+            tell_what_is_finished("asked to end", "the commits stay")
         self._broken_off, self._protected = True, "the end"  # which the next request does not break off
         quieten_py4j()
         raise self._asked

@@ -3,7 +3,7 @@
 Before each task, a worker lists all archives on Python's path again, among them a JAR file of Spark that holds no
 Python. After each task, it looks for garbage among the objects of all modules. Both take time, whatever the task does
 (ADR 16). Spark's archives hold the same PySpark that is installed with hepspark; imported from
-there, it is compiled anew in each process.
+there, each process compiles it again.
 
 python -m hepspark.workers (the executor starts it, by Spark's property spark.python.daemon.module)
 """

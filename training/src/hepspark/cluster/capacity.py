@@ -124,7 +124,7 @@ def shortage(need: Need, quotas: Sequence[Quota], rooms: Sequence[Room] | None) 
                 for room in rooms
             )
             lacking.append(
-                f"nodes: {on_nodes} of {need.count} find a place ({free_there or 'no node takes executors'}), "
+                f"nodes: {on_nodes} of {need.count} fit ({free_there or 'no node takes executors'}), "
                 f"{need.count - on_nodes} do not"
             )
             fitting = min(fitting, on_nodes)

@@ -74,7 +74,7 @@ class Cluster:
             raise  # the work is broken off
         except Exception as error:
             # The client's own error for what has neither HTTP status nor a class of urllib3: TLS, mostly.
-            raise ApiError(0, f"the Kubernetes API server cannot be asked: {error}") from error
+            raise ApiError(0, f"the request to the Kubernetes API server failed: {error}") from error
         if response.status >= 400:
             raise ApiError(response.status, _message(data) or f"HTTP {response.status}")
         return dict(json.loads(data))

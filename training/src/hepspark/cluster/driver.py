@@ -31,7 +31,7 @@ def is_in_job(environment: Mapping[str, str] = os.environ) -> bool:
         raise InputError(f"HEPSPARK_RUN is set, but not {', '.join(lacking)}: set them by the downward API of the pod")
     run = environment["HEPSPARK_RUN"]
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?", run):
-        raise InputError(f"HEPSPARK_RUN: {run!r} is no name of a run: 1 to 50 of a-z, 0-9 and -")
+        raise InputError(f"HEPSPARK_RUN: {run!r} is not a name of a run; use 1 to 50 characters of a-z, 0-9 and -")
     return True
 
 
@@ -108,8 +108,9 @@ def _read_job(cluster: Cluster, name: str) -> Object:
         job = cluster.read(JOBS, name)
     except ApiError as error:
         raise RunError(
-            f"Job {name} in namespace {cluster.namespace}: {error}; the driver's service account needs get on jobs"
+            f"Job {name} in namespace {cluster.namespace}: {error}; the driver's service account needs the right to "
+            "get jobs"
         ) from error
     if job is None:
-        raise HandedOverError(f"Job {name} is deleted, so nobody waits for this driver any more; it ends")
+        raise HandedOverError(f"Job {name} was deleted, so its driver ends")
     return job

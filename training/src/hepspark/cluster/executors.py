@@ -59,7 +59,7 @@ def _problem(pod: Object) -> Problem | None:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             reason = condition.get("reason") or "Unschedulable"
             return Problem(name, reason, condition.get("message") or "", at_once=False)
-    return Problem(name, "Pending", "no scheduler has placed it yet", at_once=False)
+    return Problem(name, "Pending", "the scheduler has chosen no node yet", at_once=False)
 
 
 _REMEDIES = {
@@ -162,8 +162,7 @@ def wait(
         if now - start >= timeout:
             reason = f"{last}; {remedy(last)}" if last else _too_few(len(pods or ()), wanted, no_pods or "")
             raise RunError(
-                f"{there} of {wanted} executors were there after {timeout:g} s (spark.executor.pending_timeout): "
-                f"{reason}"
+                f"{there} of {wanted} executors started within {timeout:g} s (spark.executor.pending_timeout): {reason}"
             )
         time.sleep(_POLL_SECONDS)
 
@@ -183,7 +182,7 @@ def wait_for_leaving(cluster: Cluster, selector: str, staying: int) -> None:
 
 def _too_few(pods: int, wanted: int, refused: str) -> str:
     why = refused or f"Spark could not create them, or they ended at once; {_more('get events', 'them')}"
-    return f"{pods} of {wanted} executor pods are there: {why}"
+    return f"{pods} of {wanted} executor pods exist: {why}"
 
 
 def _registered(registered: Callable[[], int], last: Problem | None) -> int:
@@ -192,7 +191,7 @@ def _registered(registered: Callable[[], int], last: Problem | None) -> int:
     except Exception as error:
         # Spark ends itself when executors fail again and again; all that py4j can tell is a broken connection.
         reason = f"the last of them: {last}; {remedy(last)}" if last else _more("get events", "them")
-        raise RunError(f"Spark ended while its executors started, as they failed repeatedly; {reason}") from error
+        raise RunError(f"Spark ended, because its executors failed repeatedly when they started; {reason}") from error
 
 
 def _pods(cluster: Cluster, selector: str) -> list[Object] | None:

@@ -99,12 +99,12 @@ def acquire(cluster: Cluster, driver: Driver, tell: Callable[[str], None]) -> in
             if error.status or time.monotonic() - reached > _UNREACHABLE_SECONDS:
                 raise RunError(
                     f"Lease {name_of(driver.run)} in namespace {cluster.namespace}: {error}; the driver's service "
-                    "account needs get, create and update on leases"
+                    "account needs the rights to get, create and update leases"
                 ) from error
             wanted = None
         if not wanted:
             if not told and record and record[0]:
-                tell(f"waiting for {record[0]}, which works on run {driver.run}, to finish its step")
+                tell(f"waiting until driver {record[0]} of run {driver.run} has finished its step")
                 told = True
             time.sleep(_POLL_SECONDS)
 
@@ -146,8 +146,8 @@ def _claimed(lease: Object | None, driver: Driver, newer: Submission | None, *, 
 
 def _handed_over(driver: Driver, newest: Submission) -> str:
     return (
-        f"run {driver.run}: the newer submission {newest.job} ({newest.created}) goes on with it; "
-        f"{driver.submission.job} ends here, and all that it committed stays"
+        f"run {driver.run}: the newer submission {newest.job} ({newest.created}) continues it. "
+        f"{driver.submission.job} ends, and its commits stay"
     )
 
 
@@ -209,8 +209,8 @@ class Held:
         elif holder not in ("", self._driver.pod):
             self._ask(
                 RunError(
-                    f"run {self._driver.run}: {holder} took it over, because this driver could not renew its Lease "
-                    f"for {DURATION_SECONDS} s; this one ends, and all that it committed stays"
+                    f"run {self._driver.run}: {holder} took the run over, because this driver did not renew its Lease "
+                    f"for {DURATION_SECONDS} s. This driver ends, and its commits stay"
                 )
             )
         if holder not in ("", self._driver.pod):
@@ -247,7 +247,7 @@ def delete_superseded(cluster: Cluster, driver: Driver, tell: Callable[[str], No
             tell(f"deleted Job {older.job}, which this submission of run {driver.run} replaces")
     except ApiError as error:
         if error.status not in (404, 409):  # somebody else deleted it
-            tell(f"older Jobs of run {driver.run} stay: {error}")
+            tell(f"older Jobs of run {driver.run} could not be deleted: {error}")
 
 
 def newest_of(lease: Object | None) -> Submission | None:

@@ -111,6 +111,6 @@ def _apply(data: dict[str, Any], override: str) -> None:
             data[section] = {}
         inner = data[section]
         if not isinstance(inner, dict):
-            raise InputError(f"--set {override}: {section} is not a section, but holds a value")
+            raise InputError(f"--set {override}: {section} is a value, not a section")
         data = inner
     data[last] = value

@@ -78,7 +78,7 @@ def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
     if isinstance(value, dict) and kind == "value_error":
         return f"{key}: {words}"  # of a section as a whole: the words name the key
     if kind == "string_type" and isinstance(value, int | float):
-        words += "; if this is meant as text, put it in quotes"
+        words += "; if this value is text, put it in quotes"
     return f"{key}: {words} (got {_shown(value)})"
 
 

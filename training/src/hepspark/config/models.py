@@ -43,7 +43,7 @@ class StorageConfig(Section):
     read_timeout: Annotated[float, Field(gt=0, le=3600), NUMBER] = 60.0
     """Seconds to wait for an answer."""
     attempts: Annotated[int, Field(ge=1, le=20), NUMBER] = 4
-    """How often a request is tried when it fails for a temporary reason."""
+    """How often a request is tried if it fails for a temporary reason."""
 
 
 class ExecutorConfig(Section):
@@ -58,25 +58,25 @@ class ExecutorConfig(Section):
     memory: Memory = "1g"
     """Heap of an executor. Its pod gets 40% more, at least 512 MiB, for Python and native memory."""
     pending_timeout: Annotated[int, Field(ge=1, le=86_400), NUMBER] = 300
-    """Seconds to wait until all executors have started. Then the run ends."""
+    """Longest time, in seconds, until all executors have started. After that time the run ends with an error."""
 
 
 class KubernetesConfig(Section):
-    """Where and how executor pods are made."""
+    """Where and how Spark makes executor pods."""
 
     image: str | None = None
     """Image of the executors. It must be the image of the driver."""
     namespace: str | None = None
     """Namespace of the executors. Default: the namespace of the driver."""
     executor_template: LocalFile | None = None
-    """File with a pod, as a template of executors: security context, credentials, choice of nodes. Spark completes the
-    container `executor` in it."""
+    """File with a pod, as a template for executors: security context, credentials, choice of nodes. Spark completes the
+    container `executor` of this pod."""
     service_account: Annotated[str, StringConstraints(min_length=1)] = "spark-executor"
-    """Service account of the executors; it needs no rights."""
+    """Service account of the executors. It needs no rights."""
     driver_port: Annotated[int, Field(ge=1024, le=65_535), NUMBER] = 7078
     """Port of the driver's pod. Executors register there."""
     block_manager_port: Annotated[int, Field(ge=1024, le=65_535), NUMBER] = 7079
-    """Port of every pod of the run, also of the driver's. The pods exchange data there."""
+    """Port of every pod of the run, also of the driver. The pods exchange data there."""
 
 
 class SparkConfig(Section):
@@ -99,7 +99,7 @@ class SparkConfig(Section):
     event_log: Url | None = None
     """Folder for Spark's event logs, for a history server. Only on Kubernetes."""
     conf: dict[str, Annotated[str, BeforeValidator(_of_spark, json_schema_input_type=bool | int | str)]] = {}
-    """Further properties of Spark. hepspark does not change them."""
+    """More properties of Spark. hepspark does not change them."""
 
     @property
     def on_kubernetes(self) -> bool:
@@ -111,7 +111,9 @@ class SparkConfig(Section):
         if self.on_kubernetes:
             for name in self.conf:
                 if name in _DERIVED:
-                    raise ValueError(f"{name} in spark.conf is set by spark.{_DERIVED[name]}; set it there alone")
+                    raise ValueError(
+                        f"{name} in spark.conf follows from the key spark.{_DERIVED[name]}; set only the key"
+                    )
         return self
 
 
@@ -170,7 +172,7 @@ class BalanceConfig(Section):
     mode: Literal["smallest", "none"] = "smallest"
     """`smallest`: of every class as many events as the class with the fewest events has. `none`: all events."""
     max_per_class: Annotated[int, Field(ge=1), NUMBER] | None = None
-    """Largest number of training events of one class."""
+    """Upper limit of the number of training events of each class."""
 
 
 class ScheduleConfig(Section):
@@ -179,13 +181,13 @@ class ScheduleConfig(Section):
     rate: Annotated[float, Field(gt=0, le=10), NUMBER] = 4e-3
     """Learning rate for batches of `reference_batch` events."""
     reference_batch: Annotated[int, Field(ge=1), NUMBER] = 768
-    """Batch size for which `rate` is meant."""
+    """Batch size at which the rate is `rate`."""
     scaling: Literal["linear", "sqrt", "none"] = "linear"
-    """How the rate grows when `batch` is larger than `reference_batch`."""
+    """How the rate depends on the batch size: linearly, by the square root, or not."""
     max_rate: Annotated[float, Field(gt=0, le=10), NUMBER] = 1e-2
-    """Largest rate after the scaling."""
+    """Upper limit of the rate after the scaling."""
     warmup_epochs: Annotated[float, Field(ge=0, le=100), NUMBER] = 1.0
-    """Number of epochs in which the rate grows linearly to its full value."""
+    """Number of epochs at the beginning in which the rate grows linearly to its full value."""
     decay: Literal["cosine", "constant"] = "cosine"
     """How the rate falls after the warm-up."""
     final_fraction: Annotated[float, Field(ge=0, le=1), NUMBER] = 0.02
@@ -196,7 +198,7 @@ Width = Annotated[int, Field(ge=1, le=1000), NUMBER]
 
 
 class TrainConfig(Section):
-    """A training run: its data, its network, its steps."""
+    """A training: its data, its network and its steps."""
 
     input: tuple[Url, ...] = ()
     """Data sets of `ingest`, or published SparkDLTrigger HLF Parquet: files, folders or globs."""
@@ -227,7 +229,7 @@ class TrainConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """Figures and pictures of a trained model on the test side of its data."""
+    """Measures a trained model on the test side of its data, and writes a report."""
 
     model: Url | None = None
     """Folder of the model, from `train`."""
@@ -242,7 +244,7 @@ class EvaluateConfig(Section):
 
 
 class PredictConfig(Section):
-    """Class probabilities of every event of a data set."""
+    """Computes the class probabilities of every event of data sets."""
 
     model: Url | None = None
     """Folder of the model, from `train`."""

@@ -80,13 +80,13 @@ def _read(text: str, *, whole: bool = False) -> Any:
         loader = _Loader(text)
         node = loader.get_single_node()
         if whole and node and (rest := text[node.end_mark.index :].strip()):
-            raise ValueError(f"{rest!r} stands behind the value; {_QUOTES}")
+            raise ValueError(f"{rest!r} is after the value; {_QUOTES}")
         return loader.construct_document(node) if node else None
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark and not whole else ""
         raise ValueError(f"{where}{_told(error)}") from error
     except yaml.reader.ReaderError as error:
-        raise ValueError(f"holds the character U+{error.character:04X}, which no text has; remove it") from error
+        raise ValueError(f"contains the character U+{error.character:04X}, which is not text; remove it") from error
     except RecursionError:
         raise ValueError("is nested too deeply") from None
 
@@ -96,7 +96,7 @@ def _told(error: yaml.MarkedYAMLError) -> str:
     if problem.endswith("keep one of them") or "must be a word" in problem:
         return problem
     if r"'\t'" in problem:
-        return "a tab stands before a key; indent with spaces"
+        return "a tab is before a key; indent with spaces"
     if "<block end>" in problem and "<block " in problem.partition("found ")[2]:
         return "the indentation is wrong; the keys of one section begin in the same column"
     if "another document" in problem:
@@ -106,8 +106,8 @@ def _told(error: yaml.MarkedYAMLError) -> str:
     if "alias" in f"{error.context} {problem}" or "anchor" in f"{error.context} {problem}":
         return "text that begins with * or & must be in quotes, such as '*.root'"
     if "<document start>" in problem or "<block end>" in problem:
-        return f"something stands behind the value; {_QUOTES}"
+        return f"there is more text after the value; {_QUOTES}"
     if "mapping values are not allowed" in problem:
-        return f"a colon where no value may begin; indent keys of one section alike, and {_QUOTES}"
+        return f"a colon where no value can begin; indent all keys of a section equally, and {_QUOTES}"
     problem = problem.replace("'<stream end>'", "the end").replace("'<scalar>'", "text")
     return f"not readable as YAML: {problem}; {_QUOTES}"

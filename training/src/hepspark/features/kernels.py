@@ -1,7 +1,7 @@
 """The loops over pairs of particles, compiled by numba.
 
 Compiled code is kept in the user's cache folder (`NUMBA_CACHE_DIR` names another): numba's own choice is the
-folder of the sources, which is read-only in an image. Where nothing can be kept, each process compiles anew.
+folder of the sources, which is read-only in an image. Where nothing can be kept, each process compiles again.
 """
 
 import os

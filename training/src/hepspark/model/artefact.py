@@ -94,13 +94,15 @@ def load(url: str, storage: StorageConfig) -> Model:
     files = {}
     named = manifest.get("files")
     if not isinstance(named, dict) or not {"weights.npz", "data.json", "metrics.json"} <= named.keys():
-        raise InputError(f"{join(url, MANIFEST)}: does not name the model's files; copy the whole directory again")
+        raise InputError(f"{join(url, MANIFEST)}: does not name the files of the model; copy the whole directory again")
     for name, expected in named.items():
         if not store.exists(join(url, name)):
             raise InputError(f"{join(url, name)}: this file of the model is missing; copy the whole directory again")
         files[name] = store.read(join(url, name))
         if hashlib.sha256(files[name]).hexdigest() != expected:
-            raise InputError(f"{join(url, name)}: this file of the model was altered (checksum differs); copy it again")
+            raise InputError(
+                f"{join(url, name)}: this file of the model was changed (the checksum differs); copy it again"
+            )
     data, metrics = (_parsed(join(url, name), files[name]) for name in ("data.json", "metrics.json"))
     try:
         with np.load(io.BytesIO(files["weights.npz"]), allow_pickle=False) as arrays:

@@ -170,7 +170,7 @@ class Trainer:
         found = places(self._context, data.value.originRDD())
         if found != self._placement:
             raise RunError(
-                f"shard {shard} lies on executors {found}, the optimizer's state on {self._placement}: an executor "
+                f"shard {shard} is on executors {found}, the optimizer's state on {self._placement}: an executor "
                 "was lost or data was moved; run the same command again to continue from the last commit"
             )
 

@@ -14,7 +14,7 @@ def roc_field(metrics: Metrics) -> str:
     single = [roc for roc in metrics.signal_rocs if len(roc.backgrounds) == 1]
     hardest = min(single, key=lambda roc: roc.auc)
     return (
-        f"How much background is left at a given {_title(hardest.signal)} efficiency: lower and further right is "
+        f"The background efficiency at each {_title(hardest.signal)} efficiency: lower and further right is "
         f"better. {_title(hardest.backgrounds[0])} is the harder background. The dotted grey lines are the working "
         f"points of the table; a curve is dotted where fewer than {FEW_EVENTS} background events pass."
     )
@@ -24,8 +24,8 @@ def roc_plain(metrics: Metrics) -> str:
     """Under the plain ROC curves."""
     best, worst = (pick(metrics.one_vs_rest, key=lambda roc: roc.auc) for pick in (max, min))
     return (
-        f"Each class against the two others together, cut on its own score. {_title(best.signal)} is told apart "
-        f"best (AUC {best.auc:.3f}), {_title(worst.signal)} least well ({worst.auc:.3f})."
+        f"Each class against the two others together, cut on its own score. The network separates "
+        f"{_title(best.signal)} best (AUC {best.auc:.3f}), and {_title(worst.signal)} least well ({worst.auc:.3f})."
     )
 
 
@@ -39,7 +39,8 @@ def confusion(metrics: Metrics) -> str:
         confused = "No event is assigned to a wrong class."
     else:
         confused = (
-            f"The commonest confusion: {off[row, column]:.1%} of {CLASS_TITLES[row]} is called {CLASS_TITLES[column]}."
+            f"Most frequent confusion: {off[row, column]:.1%} of {CLASS_TITLES[row]} are assigned to "
+            f"{CLASS_TITLES[column]}."
         )
     return f"Rows add up to 100%; an event belongs to the class with the highest score. {confused}"
 
@@ -81,10 +82,10 @@ def notes(content: Content) -> dict[str, str]:
 
 def _scores(metrics: Metrics) -> str:
     events = min(metrics.events)
-    few = f" The rarest class has only {events} events: single events show as steps." if events < 1000 else ""
+    few = f" The rarest class has only {events} events: single events are visible as steps." if events < 1000 else ""
     return (
-        "The network's output for one class, separately for the true classes, each normalised to 1. The class "
-        f"itself gathers at 1, the others at 0.{few}"
+        "The network's output for one class, separately for the true classes, each normalised to 1. Events "
+        f"of the class itself are near 1, other events near 0.{few}"
     )
 
 
@@ -105,15 +106,16 @@ def _distance(histogram: FeatureHistogram) -> float:
 
 def _training(content: Content) -> str:
     if not content.history:
-        return "The model keeps no record of its training."
+        return "The model has no record of its training."
     text = f"{counted(len(content.history), 'epoch')}. "
     if content.best_epoch is not None:
         text += (
             f"The model has the weights of epoch {content.best_epoch} (dotted line), the best on validation events. "
         )
     return (
-        f"{text}These are held out from the training side; test events take no part. What is drawn as training is "
-        "measured after the epoch, too, on as many files of training events as there are of validation events."
+        f"{text}Validation events are a part of the training side. The training uses neither them nor test events. "
+        "The curve of training events is measured after each epoch, too, on as many files as there are of "
+        "validation events."
     )
 
 

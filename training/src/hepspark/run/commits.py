@@ -97,7 +97,7 @@ def newest(run: str, storage: StorageConfig) -> Commit | None:
         )
     except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{url}: not a commit of this hepspark ({error}); delete it to go on from the one before"
+            f"{url}: not a commit of this hepspark ({error}); delete it to continue from the commit before"
         ) from error
 
 
@@ -109,7 +109,7 @@ def write(run: str, commit: Commit, storage: StorageConfig) -> None:
         StaleError: an older driver committed this step first.
     """
     if _newest_generation(run, storage) > commit.generation:
-        raise SupersededError(f"{run}: a newer driver has taken this run over; this one stops at step {commit.step}")
+        raise SupersededError(f"{run}: a newer driver has taken this run over; this driver stops at step {commit.step}")
     meta = {
         "schema_version": COMMIT_SCHEMA,
         "step": commit.step,
@@ -134,7 +134,7 @@ def write(run: str, commit: Commit, storage: StorageConfig) -> None:
     store = store_for(run, storage)
     if not store.create(_url(run, commit.step), buffer.getvalue()):
         if _newest_generation(run, storage) > commit.generation:
-            raise SupersededError(f"{run}: a newer driver committed step {commit.step}; this one stops")
+            raise SupersededError(f"{run}: a newer driver committed step {commit.step}; this driver stops")
         raise StaleError
     if commit.step > KEPT:
         store.delete(_url(run, commit.step - KEPT))

@@ -71,7 +71,7 @@ class Plan(Section):
     @model_validator(mode="after")
     def _given_keys_are_known(self) -> "Plan":
         if strange := set(self.given) - set(_keys(self.config)):
-            raise ValueError(f"given: no such key as {', '.join(sorted(strange))}")
+            raise ValueError(f"given: no such keys: {', '.join(sorted(strange))}")
         return self
 
     @property
@@ -262,16 +262,16 @@ def check_same(run: str, plan: Plan, asked: TrainConfig) -> str:
     given = given_keys(asked)
     changed = [
         f"train.{key} is {now[key]}, was {planned[key]}" if key in given
-        else f"train.{key} is not given and thus {now[key]}, was given as {planned[key]}"
+        else f"train.{key} is not given, so it is {now[key]}; it was given as {planned[key]}"
         for key in differing if key in given or key in plan.given
     ]  # fmt: skip
     if changed:
         raise InputError(
-            f"{run}: holds a run with another configuration ({'; '.join(changed)}); give the same, or choose another "
-            "train.output"
+            f"{run}: holds a run with another configuration ({'; '.join(changed)}); give the same values, or choose "
+            "another train.output"
         )
     made_with = ", ".join(f"train.{key}={planned[key]}" for key in plan.given)
-    kept = "".join(f"; train.{key} stays {planned[key]}, the default now is {now[key]}" for key in differing)
+    kept = "".join(f"; train.{key} stays {planned[key]}, although the default is now {now[key]}" for key in differing)
     return f"{run}: planned by hepspark {plan.versions.get('hepspark', '(unknown)')} with {made_with}{kept}"
 
 

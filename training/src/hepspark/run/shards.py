@@ -96,7 +96,7 @@ def write_shards(
         found = sum(entry.shard.rows for entry in result[side])
         full = all(entry.shard.rows == rows for entry in result[side][:-1]) or side != "train"
         if found != planned or not full:
-            raise RunError(f"{run}: {side} shards hold {found} events where {planned} were planned; run again")
+            raise RunError(f"{run}: the {side} shards have {found} events, but {planned} were planned; run again")
     return result
 
 

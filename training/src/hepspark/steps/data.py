@@ -40,7 +40,7 @@ def url(config: Config, object_url: str, hours: int) -> dict[str, Any]:
     """Make a link that needs no credentials; see `hepspark.storage.s3.link`."""
     object_url = argument("data url", object_url, address)
     link, end = s3.link(object_url, hours, config.storage)
-    say(f"{link}\nholds until {end}, for everybody who has it")
+    say(f"{link}\nvalid until {end}, for everybody who has the link")
     return {"url": object_url, "link": link, "until": end}
 
 
@@ -56,5 +56,5 @@ def public(config: Config, name: str | None = None, target: str | None = None) -
             say(f"{entry['name']}\n    {entry['about']}; {about}{entry['bytes'] / 1e6:,.0f} MB, {entry['checksum']}")
         return listing
     if target is None:
-        raise InputError(f"{name}: say where to; a folder, or s3a://bucket/folder")
+        raise InputError(f"{name}: give a target, a folder or s3a://bucket/folder")
     return published.load(config, name, argument("data public", target))

@@ -134,7 +134,7 @@ def tell_link(report: str, storage: StorageConfig) -> None:
     from hepspark.storage import s3  # boto3 takes half a second to import
 
     address, end = s3.link(report, s3.LONGEST_LINK_HOURS, storage)
-    say(f"Without S3 keys, until {end}: {address}")
+    say(f"Link to the report, without S3 keys, valid until {end}: {address}")
 
 
 def _sources(model: Model, config: Config) -> list[Source]:
@@ -169,7 +169,7 @@ def _recorded(model: Model, record: dict[str, Any], config: Config) -> Source:
             "" if url == record["url"] else f" (recorded as {record['url']}, which is relative to another folder)"
         )
         raise InputError(
-            f"{model.url}: the model was trained on {url}{relative}, and no events are there; name the place of this "
+            f"{model.url}: the model was trained on {url}{relative}, and there are no events; name the place of this "
             "data in evaluate.input"
         ) from error
 

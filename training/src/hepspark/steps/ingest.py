@@ -60,7 +60,7 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
     sources = inputs.resolve(ingest.input, storage)
     skip = ingest.on_bad_file == "skip"
     with spark_session(config, supervision) as context:
-        found = run_tasks(context, partial(inputs.examine, storage, skip), sources, "Looking at files", "files")
+        found = run_tasks(context, partial(inputs.examine, storage, skip), sources, "Checking files", "files")
         chosen = inputs.choose(found, existing.manifest.inputs if existing else (), skip=skip)
         settings = Settings(
             output, ingest.particles, ingest.compatibility == "sparkdltrigger", ingest.entries_per_chunk, storage
@@ -169,8 +169,8 @@ def _distinct(
     if not skip:
         raise InputError(
             "\n".join(copies.told(found.shared, names))
-            + "\nThese are copies of events. Leave out the files that hold them, or take each event once, from the "
-            "first file, with ingest.on_bad_file=skip"
+            + "\nThese are copies of events. Leave out the files with the copies. Or set ingest.on_bad_file=skip: then "
+            "each event is taken once, from the first file"
         )
     pairs: dict[int, dict[tuple[int, int], int]] = {}
     for pair, count in found.shared.items():
@@ -197,7 +197,7 @@ def _without(
     parts = _parts(files)
     gone = np.split(np.concatenate(later), np.cumsum([part.rows for part in parts])[:-1])
     affected = [(part, mask) for part, mask in zip(parts, gone, strict=True) if mask.any()]
-    made = run_tasks(context, partial(without, settings), affected, "Taking out copies", "parts")
+    made = run_tasks(context, partial(without, settings), affected, "Removing copies", "parts")
     changed = dict(zip((part for part, _ in affected), made, strict=True))
     result = []
     for file in files:

@@ -32,11 +32,11 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
         raise InputError("no output is given: set one or more of ingest, train, evaluate and predict.output")
     if "train" in wanted and train.is_planned(config) and "ingest" in wanted:
         wanted.remove("ingest")
-        say(f"{config.ingest.output}: left as it is, because {config.train.output} is planned already")
+        say(f"{config.ingest.output}: not changed, because {config.train.output} is already planned with it")
     _check(config, wanted)
     summaries = _finished(config, wanted)
     if len(summaries) == len(wanted):
-        say("All of it is done already")
+        say("All steps are done already")
         return summaries
     supervision.begin(config)
     steps = {"ingest": ingest.run, "train": train.run, "evaluate": evaluate.run, "predict": predict.run}

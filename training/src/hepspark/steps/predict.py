@@ -108,7 +108,7 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
         supervision.begin(config)
         done = finished(config)  # an earlier driver may have finished it meanwhile
     if done:
-        say(f"{done['output']}: these scores are there already")
+        say(f"{done['output']}: these scores exist already")
         return done
     storage = config.storage
     model, sources, output = _asked(config)
@@ -129,7 +129,7 @@ def run(config: Config, supervision: Supervision = UNSUPERVISED) -> dict[str, An
     }
     target = join(output, MANIFEST)
     if not store_for(output, storage).create(target, json.dumps(manifest, indent=1).encode()):
-        raise RunError(f"{target}: another run finished here meanwhile; choose another predict.output or keep that one")
+        raise RunError(f"{target}: another run has written scores here; choose another predict.output, or use them")
     say(f"{manifest['rows']:,} events scored to {output}")
     return _summary(output, manifest, unchanged=False)
 
@@ -175,7 +175,7 @@ def _finished(output: str, identity: dict[str, Any], storage: StorageConfig) -> 
     except ValueError as error:
         raise InputError(f"{target}: exists and is not readable as JSON; choose another predict.output") from error
     if not isinstance(manifest, dict) or any(manifest.get(key) != value for key, value in identity.items()):
-        raise InputError(f"{output}: exists, with another model, other events or other contents; choose another output")
+        raise InputError(f"{output}: exists, with scores of another model or other events; choose another output")
     return manifest
 
 

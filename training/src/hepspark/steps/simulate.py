@@ -94,7 +94,7 @@ def _there_already(file: "File", config: Config) -> bool:
             same = False
     if not same:
         raise InputError(
-            f"{file.url}: exists and holds something else than these settings would give; "
+            f"{file.url}: exists, but does not have the events that these settings give; "
             "choose another simulate.output, or remove the file"
         )
     return True
@@ -153,8 +153,8 @@ def _results(futures: Sequence["Future[T]"], crew: _Crew, title: str, total: int
                     future.result()
             except BrokenProcessPool as error:
                 raise RunError(
-                    "a simulating process was killed, perhaps for want of memory; "
-                    "run again, with fewer simulate.workers: finished files are kept"
+                    "a process of the simulation was killed, perhaps because memory was full; "
+                    "run again with fewer simulate.workers; finished files are kept"
                 ) from error
             made = _drained(crew.progress) if pending else total - counted
             counted += made
@@ -183,7 +183,7 @@ def _crew(settings: SimulateConfig, tasks: int) -> Iterator[_Crew]:
     workers = min(settings.workers or len(os.sched_getaffinity(0)), tasks)
     executor = ProcessPoolExecutor(workers, context, start_worker, (stop, progress))
     try:
-        with finishing("finished files are kept; the simulating processes end after the events under way"):
+        with finishing("finished files are kept; the processes of the simulation finish their current events"):
             yield _Crew(executor, progress)
     finally:  # after Ctrl-C or an error, workers end at their next batch of events
         stop.set()

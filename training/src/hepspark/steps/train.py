@@ -234,7 +234,7 @@ def _train(
             try:
                 return _steps(context, output, frozen, commit, storage, tracker, supervision)
             except commits.StaleError:
-                say("An older driver of this run committed meanwhile; going on from there")
+                say("An older driver of this run has committed a step; continuing from there")
 
 
 def _tell_again(commit: commits.Commit, frozen: Plan) -> None:
@@ -268,7 +268,7 @@ def _steps(
     load = shards.loader(output, frozen.shards, frozen.scaler, storage)
     trainer = Trainer(context, frozen.network, commit.state, frozen.rates, frozen.config.batch, load)
     while not commit.finished:
-        step, given_up = commit.step + 1, f"step {commit.step} of {frozen.steps} is committed, the one under way is not"
+        step, given_up = commit.step + 1, f"step {commit.step} of {frozen.steps} is committed, the next one is not"
         with supervision.unbroken(f"step {step} of {frozen.steps}"), finishing(given_up):
             commit = _step(context, output, frozen, commit, trainer, storage)
             commits.write(output, commit, storage)
@@ -301,7 +301,7 @@ def _step(
             raise told from error
         raise RunError(
             f"{output}: step {index + 1} of {frozen.steps} failed; step {index} is committed, and the same command "
-            f"goes on from there: {reason(context, error)}"
+            f"continues from there: {reason(context, error)}"
         ) from error
     seconds = time.monotonic() - started
     rows = frozen.shards[shard].rows

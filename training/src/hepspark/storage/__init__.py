@@ -80,9 +80,7 @@ def refuse_strangers(url: str, config: StorageConfig, key: str, own: Sequence[st
     found = [url] if store.exists(url) else [entry.url for entry in store.walk(url)]
     strange = [name for name in found if not any(matches(name.removeprefix(base), pattern) for pattern in own)]
     if strange:
-        raise InputError(
-            f"{url}: is in use by something else (there is {strange[0]}); choose another {key}, or empty it"
-        )
+        raise InputError(f"{url}: contains other files ({strange[0]}); choose another {key}, or remove the files")
 
 
 def check_writable(url: str, config: StorageConfig) -> None:

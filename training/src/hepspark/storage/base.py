@@ -134,7 +134,7 @@ def collect(
     """Bytes from a connection that may break, each time going on where it broke.
 
     Args:
-        stream: Opens the stream anew at an offset.
+        stream: Opens the stream again at an offset.
         length: How many bytes there are.
         attempts: How often in a row it may break without bringing anything.
         broken: What a broken connection raises; the last one is passed on. A stream that merely ends is broken too.

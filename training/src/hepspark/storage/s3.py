@@ -86,7 +86,7 @@ class S3Store:
                     time.sleep(_CONFLICT_SECONDS)  # another writer is at it, and may yet fail: the store asks to retry
                 else:
                     return True
-        raise RunError(f"{url}: other writers kept this name busy; run again")
+        raise RunError(f"{url}: other programs write this object at the same time; run again")
 
     def upload(self, path: Path, url: str) -> None:
         """See `Store.upload`; several parts at a time above 8 MB."""
@@ -206,9 +206,11 @@ def link(url: str, hours: int, config: StorageConfig) -> tuple[str, str]:
         InputError: there is no such object, or the time is longer than S3 allows.
     """
     if not 1 <= hours <= LONGEST_LINK_HOURS:
-        raise InputError(f"{url}: a link cannot hold {hours} hours; give 1 to {LONGEST_LINK_HOURS}, S3 allows 7 days")
+        raise InputError(
+            f"{url}: a link cannot be valid for {hours} hours; give 1 to {LONGEST_LINK_HOURS}, as S3 allows 7 days"
+        )
     if S3Store(config).head(url) is None:
-        raise InputError(f"{url}: no such object; hepspark data ls shows those below a folder")
+        raise InputError(f"{url}: no such object; hepspark data ls shows the objects below a folder")
     bucket, key = split(url)
     end = datetime.now(UTC) + timedelta(hours=hours)
     with told(url, config):

@@ -222,7 +222,7 @@ def _explain_answer(
             "set storage.region"
         )
     if code == "RequestTimeTooSkewed":
-        return InputError(f"{url}: the clocks of this machine and of {endpoint} differ; set them right")
+        return InputError(f"{url}: the clocks of this machine and of {endpoint} differ; correct the wrong one")
     if code == "NoSuchBucket":
         return InputError(f"{url}: there is no such bucket at {endpoint}; create it or correct the name")
     if code in ("InvalidBucketName", "KeyTooLongError", "XMinioInvalidObjectName", "XMinioInvalidResourceName"):

@@ -53,7 +53,7 @@ _SOURCE_KEYS = (
     "login_session",
 )
 _PARSING = {
-    configparser.MissingSectionHeaderError: "no [section] stands before it",
+    configparser.MissingSectionHeaderError: "no [section] is before it",
     configparser.DuplicateSectionError: "its [section] is there twice",
     configparser.DuplicateOptionError: "its key is there twice",
 }
@@ -78,13 +78,13 @@ def explain_settings(error: Exception, config: StorageConfig) -> HepsparkError:
                 f"{_named(credentials_file())} or {_named(config_file())}"
             )
         case botocore.exceptions.PartialCredentialsError() if error.kwargs["provider"] == "env":
-            return InputError(f"{error.kwargs['cred_var']} is not set, and {_KEYS[0]} is; set both or none")
+            return InputError(f"{error.kwargs['cred_var']} is not set, but {_KEYS[0]} is; set both or none")
         case botocore.exceptions.PartialCredentialsError():
             lacking = error.kwargs["cred_var"]
             return InputError(f"{_profile_place()} lacks {lacking}; add it, or name another in AWS_PROFILE")
         case botocore.exceptions.SSOError() | botocore.exceptions.TokenRetrievalError():
             return InputError(
-                f"{_profile_place()} wants a sign-in (SSO): {reason}; "
+                f"{_profile_place()} needs a sign-in (SSO): {reason}; "
                 f"run `aws sso login --profile {profile()}`, or set {_KEYS[0]} and {_KEYS[1]}"
             )
         case botocore.exceptions.InvalidRegionError():
@@ -96,7 +96,7 @@ def explain_settings(error: Exception, config: StorageConfig) -> HepsparkError:
         case botocore.exceptions.ConnectionError() | botocore.exceptions.HTTPClientError():
             return UnreachableError(f"the S3 credentials cannot be fetched: {reason}; check {credentials_origin()}")
         case EOFError():
-            return InputError(f"an MFA code is asked for, and there is no terminal; use another {_profile_variable()}")
+            return InputError(f"an MFA code is needed, but there is no terminal; use another {_profile_variable()}")
         case ValueError() | TypeError() | AttributeError():  # whose own words say too little
             reason = f"{type(error).__name__}: {reason}"
     # What gives credentials over a network may fail for a passing reason, once it has worked.

@@ -63,12 +63,14 @@ def put(config: Config, sources: Sequence[Path], url: str) -> dict[str, Any]:
     taken: dict[str, Path] = {}
     for path, target, _ in plan:
         if target in taken:
-            raise InputError(f"{target}: both {taken[target]} and {path} would be written there; put them apart")
+            raise InputError(
+                f"{target}: both {taken[target]} and {path} would be written there; give them different names"
+            )
         taken[target] = path
     small = config.data.part_mb << 20
     done = []
     turn = Lock()  # a tracker counts for one thread at a time
-    under_way = finishing("parts that are under way are sent first")
+    under_way = finishing("parts that have begun are sent first")
     with under_way, track("put", sum(size for _, _, size in plan), "bytes") as tracker:
 
         def advance(amount: int) -> None:
@@ -186,7 +188,9 @@ def _to_receive(config: Config, url: str, target: Path) -> list[tuple[Entry, Pat
         relative = entry.url.removeprefix(base)
         # A key may hold anything: none may lead out of the target.
         if any(part in ("", ".", "..") for part in relative.split("/")):
-            raise InputError(f"{entry.url}: cannot be a file below {target}; get it alone, under another name")
+            raise InputError(
+                f"{entry.url}: cannot become a file below {target}; get this object alone, under another name"
+            )
         plan.append((entry, target / PurePosixPath(relative)))
     return plan
 

@@ -89,7 +89,7 @@ def receive(
             problem = verify(received)
             if problem:
                 partial.unlink()
-                raise RunError(f"{source.address}: {problem}; what arrived was removed, run again")
+                raise RunError(f"{source.address}: {problem}; the received part was removed; run again")
             local.sync(partial)
             partial.replace(target)
             local.sync_folder(target.parent)
@@ -105,7 +105,7 @@ def check_space(folder: Path, needed: int) -> None:
     existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:
-        raise InputError(f"{folder}: {needed:,} bytes are wanted and {free:,} are free; choose another disk")
+        raise InputError(f"{folder}: {needed:,} bytes are needed, but {free:,} are free; choose another disk")
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def _held(partial: Path, target: Path) -> Iterator[BinaryIO]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RunError(f"{target}: another transfer is writing it; wait for it to end") from None
+            raise RunError(f"{target}: another transfer writes this file; wait for its end") from None
         yield stream
 
 
@@ -148,7 +148,7 @@ def _in_order(source: Source, start: int, config: DataConfig) -> Iterator[bytes]
     step = config.part_mb << 20
     ranges = iter(range(start, source.size, step))
     under_way: deque[Future[bytes]] = deque()
-    with finishing("parts that are under way are received first"), ThreadPoolExecutor(config.threads) as pool:
+    with finishing("parts that have begun are received first"), ThreadPoolExecutor(config.threads) as pool:
 
         def begin_next() -> None:
             for begin in ranges:

@@ -56,7 +56,7 @@ def send(path: Path, url: str, config: Config, advance: Callable[[int], None]) -
             _put_parts(path, url, content, config, None, {}, lambda _: None)
             status = "sent"
     if not _marked(store.head(url), content):
-        raise RunError(f"{url}: does not hold what was sent from {path}; another program may write there; run again")
+        raise RunError(f"{url}: does not have the content of {path}; another program may write there; run again")
     return content, status
 
 
@@ -183,7 +183,7 @@ def _unfinished(url: str, content: Digest, config: Config) -> tuple[str | None, 
                     best = upload, {part["PartNumber"]: part["ETag"] for part in parts}
     except Exception as error:
         cause = error.__cause__
-        # Rights that are narrowed to writing may not list uploads: then everything is sent anew.
+        # Rights that are narrowed to writing may not list uploads: then everything is sent again.
         if not (isinstance(cause, botocore.exceptions.ClientError) and code_of(cause) == "AccessDenied"):
             raise
     return best

@@ -66,7 +66,7 @@ def look_up(address: str) -> WebFile | None:
         else:
             length = answer.headers.get("Content-Length", "")
         if not length.isdigit():
-            raise RunError(f"{address}: the server does not tell the size, so a transfer could not be verified")
+            raise RunError(f"{address}: the server does not send the size, so hepspark could not verify a transfer")
         return WebFile(address, int(length), _version(answer), answer.status == 206)
 
 
@@ -81,7 +81,7 @@ def listing(address: str) -> dict[str, WebFile]:
         return {unquote(urlsplit(address).path).rpartition("/")[2]: file}
     found = dict(_below(f"{address.rstrip('/')}/", "", _DEEPEST_FOLDER))
     if not found:
-        raise InputError(f"{address}: the server lists no files there; check data.public_address")
+        raise InputError(f"{address}: the server shows no list of files there; check data.public_address")
     return found
 
 

@@ -3,7 +3,7 @@
 # kubeconform, pod-security, and the schemas of the Kubernetes that the mirror holds and of the oldest that charts take.
 #   tools/charts.sh          build what is absent (about 3 minutes on 2 cores), from Go modules (tools/go-tools)
 #   tools/charts.sh --path   only print where they belong
-# The committed go.sum files vouch for the modules; nothing but the programs stays on disk.
+# The committed go.sum files vouch for the modules; nothing but the programs stays on disk (see go_program.sh).
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 kubernetes="$here/../deploy/mirror/go/kubernetes"
@@ -44,7 +44,7 @@ build() {
   # GOROOT is unset so that a variable left in the environment does not pair one Go with another's library.
   run_go() { # folder, arguments
     (cd "$1" && env -u GOROOT GOTOOLCHAIN=auto CGO_ENABLED=0 GOFLAGS='-modcacherw -buildvcs=false' GOBIN="$work/out" \
-      GOPATH="$work/path" GOCACHE="$work/cache" GOTMPDIR="$work" "$go" "${@:2}")
+      GOPATH="${HEPSPARK_GO:-$work}/path" GOCACHE="${HEPSPARK_GO:-$work}/cache" GOTMPDIR="$work" "$go" "${@:2}")
   }
   # Without a cluster to ask, helm takes charts for the Kubernetes that it was built for.
   minor="${version#v1.}" minor="${minor%%.*}" helm=helm.sh/helm/v3/pkg

@@ -5,6 +5,4 @@
 # The committed go.sum vouches for the modules.
 source "$(dirname "${BASH_SOURCE[0]}")/go_program.sh"
 
-module="$here/versitygw"
-key="$(cat "$module"/go.{mod,sum} | sha256sum | cut -c1-16)"
-go_program versitygw "$key" "${1:-}" "$module" -mod=readonly tool
+go_tool versitygw "$here/versitygw" "${1:-}"

@@ -57,10 +57,11 @@ def _go(task: Task) -> str:
 
 
 def _environment(task: Task) -> dict[str, str]:
+    # The gate names a folder for what Go has fetched and compiled, which its other builds use, too.
+    kept = os.environ.get("HEPSPARK_GO") or str(task.folder("go"))
     return {
-        "GOPATH": str(task.folder("go")),
-        "GOMODCACHE": str(task.folder("go", "pkg", "mod")),
-        "GOCACHE": str(task.folder("go-cache")),
+        "GOPATH": f"{kept}/path",
+        "GOCACHE": f"{kept}/cache",
         "GOTMPDIR": str(task.folder("tmp")),
         # Without -modcacherw the modules could not be deleted afterwards; there is no repository to ask for a commit.
         "GOFLAGS": "-modcacherw -buildvcs=false -mod=readonly",
@@ -70,5 +71,6 @@ def _environment(task: Task) -> dict[str, str]:
         "GOOS": "linux",
         # A GOROOT left in the environment would pair one Go with another's library; Go takes an empty one as none.
         "GOROOT": "",
+        "GOMODCACHE": "",
         "HOME": os.environ.get("HOME", str(task.work)),
     }

@@ -52,7 +52,7 @@ def test_the_first_password_signs_in(hub, physicist):
 def test_a_flavor_that_no_node_can_hold_says_so(physicist):
     physicist.page.goto(f"{physicist.hub}/hub/spawn")
     told = physicist.page.get_by_text("It cannot be started on this cluster").inner_text()
-    assert "no node is large enough for its server" in told
+    assert "its server needs 8 cores and 32 GiB, and the largest node has " in told
     assert physicist.page.get_by_role("radio", disabled=True).count() == 1
     assert physicist.page.get_by_role("radio", checked=True).is_enabled()
     physicist.picture("flavors")
@@ -86,6 +86,13 @@ def test_settings_by_hand_work_too(physicist, tmp_path):
     said = text_of(physicist.run("by-hand.ipynb"))
     assert "sum 499500" in said
     assert "executors 1" in said
+
+
+def test_server_and_executors_keep_to_the_nodes_for_servers(hub):
+    for role in ("driver", "executor"):  # of the notebook above, which has left its Spark open
+        pods = hub.pods(USER, f"spark-role={role}")
+        assert pods
+        assert [pod["spec"]["nodeSelector"] for pod in pods] == [{"kubernetes.io/os": "linux"}] * len(pods)
 
 
 def test_spark_tells_what_it_does_and_did(physicist):

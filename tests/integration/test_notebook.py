@@ -113,6 +113,10 @@ def test_an_executor_writes_no_log_by_the_settings_of_bigdls_own_tests(spark):
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
+        (
+            {"spark.executor.cores": 4, "spark.cores.max": 4},
+            r"no room for 1 executor of 4 cores and 512 MiB: the cluster's workers have 3 cores and .*, enough for 0",
+        ),
         ({"spark.cores.max": 4}, r"no room for 4 executors of 1 core and 512 MiB: the cluster's workers have 3 cores"),
         (
             {"spark.executor.memory": "9g"},

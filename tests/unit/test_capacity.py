@@ -4,7 +4,18 @@ from decimal import Decimal
 
 import pytest
 
-from hepspark.cluster.capacity import Need, Quota, Room, fits, quantity, read_template, requests_of, shortage
+from hepspark.cluster.capacity import (
+    Need,
+    Quota,
+    Room,
+    fits,
+    quantity,
+    read_template,
+    requests_of,
+    rooms_of,
+    shortage,
+    whole_rooms_of,
+)
 from hepspark.cluster.capacity import _takes as takes
 from hepspark.errors import InputError
 
@@ -139,3 +150,27 @@ def test_what_is_requested_may_be_less_than_the_limit():
     told = shortage(Need(5, 1, 1, Decimal("0.5")), [quota], None)
     assert "limits.cpu: 5" in told
     assert "requests.cpu" not in told.replace("quota q, requests.cpu: 2.5", "")
+
+
+def test_a_node_at_its_best_has_all_but_what_each_node_runs():
+    def pod(cpu, owner):
+        return {
+            "metadata": {"ownerReferences": [{"kind": owner}] if owner else []},
+            "spec": {"nodeName": "a", "containers": [{"resources": {"requests": {"cpu": cpu, "memory": "1Gi"}}}]},
+        }
+
+    closed = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+    node = {
+        "metadata": {"name": "a", "labels": {"pool": "users"}},
+        "spec": {"unschedulable": True, "taints": [closed]},
+        "status": {
+            "allocatable": {"cpu": "4", "memory": "9Gi", "pods": "8"},
+            "conditions": [{"type": "Ready", "status": "False"}],
+        },
+    }
+    pods = [pod("250m", "DaemonSet"), pod("500m", "Node"), pod("1", "ReplicaSet"), pod("2", None)]
+    assert rooms_of([node], pods, {}) == []
+    assert whole_rooms_of([node], pods, {}) == [Room("a", amounts("3.25", 7, 6))]
+    assert whole_rooms_of([node], pods, {"nodeSelector": {"pool": "others"}}) == []
+    node["spec"]["taints"].append({"key": "gpu", "effect": "NoSchedule"})
+    assert whole_rooms_of([node], pods, {}) == []

@@ -25,11 +25,13 @@ def test_a_flavor_is_for_its_groups():
 
 
 def test_what_is_free_is_told_and_what_does_not_fit():
-    free = room([quota(requests_cpu="3500m", requests_memory="20Gi", limits_cpu="1")])
-    assert free == Room(Decimal("3.5"), Decimal(20 * 2**30), None, {"cpu": Decimal(1)})
+    left = quota(requests_cpu="3500m", requests_memory="20Gi", limits_cpu="1")
+    free = room([Quota("q", quota(requests_cpu="9", requests_memory="20Gi", limits_cpu="9").hard, left.free)])
+    assert free.quota == {"cpu": Decimal("3.5"), "memory": Decimal(20 * 2**30)}
+    assert free.limits == {"cpu": Decimal(1)}
     small, large = profiles(settings(flavors=[SMALL, LARGE]).flavors, free)
     assert small["description"] == (
-        "1 core, 1Gi; up to 2 executors of 1 core and 1g each. Free now: 3.5 cores, 20.0 GiB of your quota"
+        "1 core, 1Gi; up to 2 executors of 1 core and 1g each. Free now: 3.5 cores, 20 GiB of your quota"
     )
     assert "No room now: your quota has too few cores left." in large["description"]
     assert (small["default"], large["default"]) == (True, False)
@@ -44,7 +46,7 @@ def test_a_server_must_fit_on_one_node():
     large = settings(flavors=[LARGE]).flavors[0]
     assert room([], nodes("15Gi", "15Gi")).lacks(large) == "no node has that much free"
     assert room([], nodes("15Gi", "16Gi")).lacks(large) == ""
-    assert room([], nodes("15Gi", "16Gi")).told() == "16 cores, 31.0 GiB of the cluster"
+    assert room([], nodes("15Gi", "16Gi")).told() == "16 cores, 31 GiB of the cluster"
 
 
 def test_what_a_server_may_use_at_most_must_fit_too():
@@ -54,8 +56,8 @@ def test_what_a_server_may_use_at_most_must_fit_too():
 
 
 def test_the_narrowest_quota_counts_and_none_bounds_nothing():
-    assert room([quota(cpu="4", pods="3"), quota(requests_cpu="-1")]) == Room(Decimal(0), None, Decimal(3))
-    assert room([]) == Room()
+    assert room([quota(cpu="4", pods="3"), quota(requests_cpu="-1")]).quota == {"cpu": 0, "pods": 3}
+    assert room([]) == Room(whole=Room())
     assert Room().told() == ""
 
 
@@ -64,12 +66,20 @@ def test_flavors_are_told_apart():
         settings(flavors=[SMALL, SMALL])
 
 
+SERVER, EXECUTOR = "its server needs 4 cores and 16 GiB, and", "each of its executors needs 2 cores and 16.9 GiB, and"
+
+
 @pytest.mark.parametrize(
     ("whole", "told"),
     [
-        (nodes("15Gi", "15Gi"), "no node is large enough for its server"),
-        (nodes("16Gi", cores=3), "no node is large enough for its server"),
-        (nodes("16Gi"), "no node is large enough for one of its executors"),  # which has 1.4 heaps
+        (nodes("15Gi", "15Gi"), f"{SERVER} the largest node has 8 cores and 15 GiB"),
+        (nodes("16Gi", cores=1), f"{SERVER} the largest node has 1 core and 16 GiB"),
+        (nodes("16383Mi", "16382Mi", "8Gi"), f"{SERVER} the largest node has 8 cores and 15.9 GiB"),
+        (
+            nodes("15Gi", "1Gi") + nodes("99Gi", cores="3.999"),
+            f"{SERVER} the largest nodes have 3.99 cores and 99 GiB, or 8 cores and 15 GiB",
+        ),
+        (nodes("16Gi"), f"{EXECUTOR} the largest node has 8 cores and 16 GiB"),  # its pod has 1.4 heaps
         (nodes("16Gi", "17Gi"), ""),
         (None, ""),
     ],
@@ -80,9 +90,26 @@ def test_what_no_node_can_ever_hold_is_told_and_not_proposed(whole, told):
     free = room([], nodes("1Gi"), whole)
     assert free.never_holds(both[0]) == told
     large, small = profiles(both, room([], whole, whole))
-    assert ("It cannot be started on this cluster: no node" in large["description"]) == bool(told)
+    assert (f"It cannot be started on this cluster: {told}" in large["description"]) == bool(told)
     assert (large["default"], small["default"]) == (not told, bool(told))
     assert (large["never"], small["never"]) == (bool(told), False)
+
+
+@pytest.mark.parametrize(
+    ("hard", "told"),
+    [
+        ({"requests_cpu": "3"}, "its server needs 4 cores, and your quota is 3 cores"),
+        ({"limits_cpu": "4"}, "its server needs 8 cores, and your quota is 4 cores"),
+        ({"cpu": "1", "memory": "9Gi"}, "its server needs 4 cores and 16 GiB, and your quota is 1 core and 9 GiB"),
+        ({"pods": "0"}, "its server needs 1 pod, and your quota is 0 pods"),
+        ({"requests_cpu": "4", "limits_cpu": "8", "memory": "16Gi", "pods": "1"}, ""),
+    ],
+)
+def test_what_a_quota_can_never_hold_is_told_too(hard, told):
+    (large,) = settings(flavors=[{**LARGE, "cores": 8}]).flavors
+    bounds = quota(**hard).hard
+    used_up = Quota("q", bounds, dict.fromkeys(bounds, Decimal(0)))
+    assert room([used_up], nodes("99Gi"), nodes("99Gi")).never_holds(large) == told
 
 
 def test_who_names_no_flavor_gets_one_that_has_room():
@@ -92,6 +119,11 @@ def test_who_names_no_flavor_gets_one_that_has_room():
     assert proposed([much, more, small], room([], nodes("2Gi"), nodes("9Gi"))) == small
     assert proposed([much, more], room([], nodes("1Gi"), nodes("6Gi"))) == more  # later
     assert proposed([much, more], room([], nodes("1Gi"), nodes("1Gi"))) == much  # which is refused
+
+
+def test_a_cluster_without_a_node_for_servers_says_so():
+    (large,) = settings(flavors=[LARGE]).flavors
+    assert room([], [], []).never_holds(large) == f"{SERVER} no node takes servers"
 
 
 def test_executors_that_a_flavor_does_not_have_need_no_node():

@@ -150,6 +150,8 @@ def test_elsewhere_this_machine_does_the_work():
     assert config.spark.conf["spark.sql.shuffle.partitions"] == "3"
     assert not [name for name in config.spark.conf if name.startswith(("spark.executor", "spark.ui.p"))]
     assert configuration(None, conf={"spark.master": "local[2]"}).spark.master == "local[2]"
+    with pytest.raises(InputError, match=r"spark\.executor\.memory: 'much' is no amount of memory; expected one"):
+        configuration(None, memory="much")
 
 
 def test_only_another_number_of_executors_needs_no_restart(server):

@@ -2,8 +2,8 @@
 
     python hub_server.py SETTINGS USER...
 
-KUBECONFIG says who the hub is. Ends when the servers have run and were stopped, and the first user has been
-deleted.
+KUBECONFIG says who the hub is. Prints how flavors that no node can hold are refused. Ends when the servers have run and
+were stopped, and the first user has been deleted.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from hepspark_hub.settings import Settings, load
 from hepspark_hub.spawner import NotebookSpawner
 from hepspark_hub.spawning import Spawning
 from jupyterhub.objects import Server
+from tornado.web import HTTPError
 from traitlets.config import Config
 
 HUB = SimpleNamespace(public_host="", base_url="/hub/", url="http://hub:8081", api_url="http://hub:8081/hub/api")
@@ -36,8 +37,16 @@ async def run(settings: Settings, name: str, *, deleted: bool) -> None:
     options.NotebookSpawner.delete_hook = hooks.revoke
     spawner = NotebookSpawner(_mock=True, config=options, user=user(name), hub=HUB)
     spawner.api_token, spawner.oauth_client_id = "token", "server"
-    choices = await hooks.choices(spawner)
-    spawner.user_options = {"profile": choices[0]["slug"]}
+    never = [choice["slug"] for choice in await hooks.choices(spawner) if choice["never"]]
+    for slug in never:
+        spawner.user_options = {"profile": slug}
+        try:
+            await hooks.prepare(spawner)
+        except HTTPError as error:
+            print(f"{name}: {error.status_code} {error.log_message}")  # noqa: T201
+        else:
+            raise AssertionError(f"{slug} was not refused")
+    spawner.user_options = {}  # as of a program that names no flavor
     await hooks.prepare(spawner)
     await hooks.prepare(spawner)  # as before every later server
     await spawner.start()

@@ -14,7 +14,11 @@ import urllib.error
 import urllib.request
 
 import pytest
+import yaml
 
+from hepspark.cluster.capacity import executor_pod
+from hepspark.config import SparkConfig
+from hepspark.notebook import template
 from tests.integration.deploy.apiserver import layers
 from tests.integration.deploy.charts import ROOT, objects_of
 
@@ -94,7 +98,9 @@ def chart(render):
     """What the chart makes, for a hub that uses all that it has rights for."""
     servers = {"quota": {"services": "5"}, "nodeSelector": {"pool": "users"}}
     servers["tolerations"] = [{"key": "notebooks", "operator": "Exists", "effect": "NoSchedule"}]
-    given = ("--set-json", f"servers={json.dumps(servers)}")
+    # The largest is the first.
+    flavors = yaml.safe_load((CHART / "values.yaml").read_text())["flavors"][::-1]
+    given = ("--set-json", f"servers={json.dumps(servers)}", "--set-json", f"flavors={json.dumps(flavors)}")
     return objects_of(render(CHART / "ci/default-values.yaml", *given, namespace=HUB_NAMESPACE))
 
 
@@ -125,14 +131,14 @@ def packages(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def node(apiserver):
-    """Room for servers."""
+    """Room for servers, but for the largest."""
     path = "/api/v1/nodes/hub-host"
     meta = {"name": "hub-host", "labels": {"pool": "users"}}
     create(apiserver, {"apiVersion": "v1", "kind": "Node", "metadata": meta})
     _, made = ask(apiserver, "admin", "GET", path)
     # The API server marks new nodes as not ready, as no kubelet reported.
     _, made = ask(apiserver, "admin", "PUT", path, {**made, "spec": {}})
-    free = {"cpu": "16", "memory": "64Gi", "pods": "110"}
+    free = {"cpu": "16", "memory": "6Gi", "pods": "110"}
     state = {"capacity": free, "allocatable": free, "conditions": [{"type": "Ready", "status": "True"}]}
     status, answer = ask(apiserver, "admin", "PUT", f"{path}/status", {**made, "status": state})
     assert status == 200, answer["message"]
@@ -142,7 +148,7 @@ def node(apiserver):
 
 @pytest.fixture(scope="module")
 def servers(apiserver, hub, chart, packages, node, tmp_path_factory):  # noqa: ARG001 (servers need room)
-    """What the hub asked for while it made, stopped and removed the servers of two users; and the pods of these."""
+    """What the hub asked for while it made, stopped and removed the servers of two users; their pods; what it said."""
     folder = tmp_path_factory.mktemp("hub")
     (settings,) = [made["data"]["settings.json"] for made in chart if made["kind"] == "ConfigMap"]
     (folder / "settings.json").write_text(settings)
@@ -180,26 +186,19 @@ def servers(apiserver, hub, chart, packages, node, tmp_path_factory):  # noqa: A
             ended = running.wait(SECONDS)
         finally:
             running.kill()
-    assert ended == 0, (folder / "log").read_text()
+    said = (folder / "log").read_text()
+    assert ended == 0, said
     with apiserver.audit.open() as file:
         file.seek(before)
         asked = [json.loads(line) for line in file]
-    return [one for one in asked if one["user"]["username"] == HUB], made
+    return [one for one in asked if one["user"]["username"] == HUB], made, said
 
 
 @pytest.fixture(scope="module")
 def homes(servers):
     """The namespaces of Bob and of Ada."""
-    _, pods = servers
+    _, pods, _ = servers
     return sorted({pod["metadata"]["namespace"] for pod in pods}, key=lambda name: name != BOBS)
-
-
-def test_servers_know_the_nodes_of_their_executors(servers):
-    for pod in servers[1]:
-        (container,) = pod["spec"]["containers"]
-        (nodes,) = [json.loads(one["value"]) for one in container["env"] if one["name"] == "HEPSPARK_EXECUTOR_NODES"]
-        assert nodes["nodeSelector"] == pod["spec"]["nodeSelector"] == {"pool": "users"}
-        assert [toleration["key"] for toleration in nodes["tolerations"]] == ["notebooks"]
 
 
 def test_the_hub_brings_about_what_a_user_needs(apiserver, homes):
@@ -235,13 +234,22 @@ def test_what_a_server_made_ends_with_it_whatever_made_it(apiserver, homes):
         assert ask(apiserver, "admin", "GET", f"/api/v1/namespaces/{name}/pods")[1]["items"] == []
 
 
+def test_a_flavor_that_no_node_can_hold_is_refused_and_not_the_default(servers):
+    _, pods, said = servers
+    reason = "its server needs 1 core and 8 GiB, and the largest node has 16 cores and 6 GiB"
+    for name in (ADA, BOB):
+        assert f"{name}: 409 Large cannot be started on this cluster: {reason}. Choose a smaller one." in said
+    for pod in pods:  # of starts that named no flavor
+        assert pod["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "2", "memory": str(4 << 30)}
+
+
 def granted(chart, role):
     (made,) = [one for one in chart if one["kind"] == "ClusterRole" and one["metadata"]["name"] == role]
     return {(resource, verb) for rule in made["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
 
 
 def test_the_hub_has_no_right_that_it_does_not_use(servers, chart):
-    asked, _ = servers
+    asked, _, _ = servers
     used = {
         (one["objectRef"]["resource"], verb)
         for one in asked
@@ -481,6 +489,19 @@ def test_a_drivers_pods_choose_neither_nodes_nor_accounts(apiserver, driver, wha
 def test_what_the_site_allows_is_allowed(apiserver, driver, wanted):
     status, answer = ask(apiserver, driver, "POST", f"/api/v1/namespaces/{BOBS}/pods?dryRun=All", asking(wanted))
     assert status == 201, answer
+
+
+def test_executors_go_where_their_server_may(apiserver, driver, servers):
+    _, pods, _ = servers
+    (pod,) = [pod for pod in pods if pod["metadata"]["namespace"] == BOBS]
+    given = {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
+    config = SparkConfig.model_validate({"kubernetes": {"image": "i", "service_account": "spark-executor"}})
+    made = executor_pod(config, template.pod(given), None)
+    assert made["spec"]["nodeSelector"] == pod["spec"]["nodeSelector"] == {"pool": "users"}
+    status, answer = ask(apiserver, driver, "POST", f"/api/v1/namespaces/{BOBS}/pods?dryRun=All", made)
+    assert status == 201, answer
+    (tolerated,) = [one for one in answer["spec"]["tolerations"] if one["key"] == "notebooks"]
+    assert tolerated in pod["spec"]["tolerations"]
 
 
 @pytest.mark.parametrize("resource", ["cpu", "memory"])

@@ -10,7 +10,7 @@ from kubernetes_asyncio.client import ApiClient
 from kubernetes_asyncio.client.rest import ApiException
 from tornado.web import HTTPError
 
-from hepspark.cluster.capacity import quotas_of, rooms_of
+from hepspark.cluster.capacity import quotas_of, rooms_of, whole_rooms_of
 from hepspark_hub import kube, namespaces
 from hepspark_hub.flavors import allowed, profiles, proposed
 from hepspark_hub.room import Room, room
@@ -48,9 +48,9 @@ class Spawning:
         # KubeSpawner refuses another name.
         if flavor := next((each for each in flavors if each.name == chosen), None):
             if never := free.never_holds(flavor):
-                raise HTTPError(
-                    409, f"{flavor.title} cannot be started on this cluster: {never}. Choose a smaller one."
-                )
+                others = any(not free.never_holds(each) for each in flavors)
+                advice = "Choose a smaller one" if others else "Ask an administrator: no other flavor fits"
+                raise HTTPError(409, f"{flavor.title} cannot be started on this cluster: {never}. {advice}.")
             if lacking := free.lacks(flavor):
                 raise HTTPError(
                     409, f"There is no room for {flavor.title}: {lacking} (free: {free.told()}). Choose a smaller one."
@@ -109,7 +109,7 @@ class Spawning:
             )
             servers = self._settings.servers
             spec = {"nodeSelector": servers.node_selector, "tolerations": list(servers.tolerations)}
-            nodes, whole = rooms_of(found, pods, spec), rooms_of(found, (), spec)
+            nodes, whole = rooms_of(found, pods, spec), whole_rooms_of(found, pods, spec)
             quotas = await kube.objects(api, f"/api/v1/namespaces/{spawner.namespace}/resourcequotas")
         except ApiException as error:
             if error.status not in (403, 404):

@@ -26,12 +26,13 @@ class Facility:
     Args:
         folder: With the files of a hub's pod.
         programs: That run.
+        form: Whether the hub asks for a flavor, for a cluster that `set_cluster` describes.
     """
 
     FIRST_WAIT, LONGEST_WAIT = 0.02, 3.0
 
-    def __init__(self, folder: Path, programs: Programs) -> None:
-        self.folder, self._programs = folder, programs
+    def __init__(self, folder: Path, programs: Programs, *, form: bool = False) -> None:
+        self.folder, self._programs, self._form = folder, programs, form
         self.configure({}, {})
         self.url, self._hub_url, self._proxy_api = free_port_url(), free_port_url(), free_port_url()
         self._token, self.operator_token = secrets.token_hex(16), secrets.token_hex(16)
@@ -52,6 +53,10 @@ class Facility:
     def set_secret(self, name: str, content: str) -> None:
         (self.folder / "secret").mkdir(exist_ok=True)
         (self.folder / "secret" / name).write_text(content)
+
+    def set_cluster(self, last_choice: dict[str, str], **nodes: dict[str, int]) -> None:
+        """Say what the nodes have, in the names of Kubernetes, and what a user has chosen last."""
+        (self.folder / "cluster.json").write_text(json.dumps({"last_choice": last_choice, "nodes": nodes}))
 
     def __enter__(self) -> "Facility":
         # Users' servers outlive the hub that started them, and see by this that the tests are over.
@@ -88,7 +93,7 @@ class Facility:
     def start_hub(self) -> None:
         """Start it, and wait until it answers through the proxy."""
         given = {"folder": str(self.folder), "settings": self.settings, "hub": self._hub_url, "proxy": self._proxy_api}
-        given |= {"first_wait": self.FIRST_WAIT, "longest_wait": self.LONGEST_WAIT}
+        given |= {"first_wait": self.FIRST_WAIT, "longest_wait": self.LONGEST_WAIT, "form": self._form}
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),

@@ -227,6 +227,27 @@ def rooms_of(nodes: Sequence[Object], pods: Sequence[Object], spec: Object) -> l
     return result
 
 
+def whole_rooms_of(nodes: Sequence[Object], pods: Sequence[Object], spec: Object) -> list[Room]:
+    """What each node would have for a pod of a spec if no pod ran but those that the node always has.
+
+    A node that is not ready, or closed for now, counts: it may come back.
+    """
+    return rooms_of([_at_its_best(node) for node in nodes], [pod for pod in pods if _belongs_to_node(pod)], spec)
+
+
+def _at_its_best(node: Object) -> Object:
+    """A node without what passes."""
+    taints = (node.get("spec") or {}).get("taints") or ()
+    lasting = [one for one in taints if not one["key"].startswith("node.kubernetes.io/")]
+    allocatable = node["status"]["allocatable"]
+    return {"metadata": node["metadata"], "spec": {"taints": lasting}, "status": {"allocatable": allocatable}}
+
+
+def _belongs_to_node(pod: Object) -> bool:
+    """Whether a pod runs wherever its node runs: one of a DaemonSet, or of the kubelet itself."""
+    return any(owner["kind"] in ("DaemonSet", "Node") for owner in pod["metadata"].get("ownerReferences") or ())
+
+
 def _is_of(pod: Object, run: str | None) -> bool:
     return bool(run) and (pod["metadata"].get("labels") or {}).get(RUN_LABEL) == run
 

@@ -139,6 +139,8 @@ def _on_this_machine(given: dict[str, str], place: Facility | None, reach: Mappi
     if _DRIVER_MEMORY in given or place:
         spark["driver_memory"] = given.pop(_DRIVER_MEMORY, place.driver_memory if place else "")
     if spark["master"].startswith("local"):
+        if _MEMORY in given:
+            _bytes(_MEMORY, given[_MEMORY])  # there are no executors, but the same notebook is to run on a facility
         given = {name: value for name, value in given.items() if name not in (_INSTANCES, _CORES, _CORES_MAX, _MEMORY)}
     return _checked(spark, {**reach, **_pages(place), **given})
 

@@ -68,7 +68,7 @@ test: .venv/.deploy .venv/.java-classes ## Run all tests but those of test-deplo
 
 .PHONY: test-deploy
 test-deploy: mirror .venv/.java-classes ## Test mirror, lab and charts; as root on Debian
-	@tools/apt.sh postgresql
+	@tools/apt.sh postgresql $(BROWSER)
 	@tools/build.sh minio versitygw charts
 	@.venv/bin/python -m tests.integration.deploy.hub.environment
 	@$(DEPLOY).lab prepare

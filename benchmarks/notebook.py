@@ -8,10 +8,11 @@ import time
 from statistics import median
 
 from benchmarks.facility import Measured, benchmark, succeeded
-from tests.e2e.browser import Physicist, chromium
+from tests.e2e.browser import Physicist
 from tests.e2e.facility import REPOSITORY, Facility
 from tests.e2e.hub import NAMESPACE, Hub
-from tests.e2e.runs import until
+from tests.lab_user import chromium
+from tests.waiting import until
 
 USER, TIMES = "admin", 3
 SESSION = """

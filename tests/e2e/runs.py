@@ -4,47 +4,22 @@ import base64
 import json
 import os
 import subprocess
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
 import yaml
 
 from tests.e2e.facility import REPOSITORY, Ended, Facility
+from tests.waiting import Found, until, while_it_goes_on
 
-Found = TypeVar("Found")
 # Small executors, so that three of them and the driver find room on two hosts of a lab.
 SMALL = {"executor": {"memory": "512m", "cpu": "300m"}, "driver": {"memory": "512m", "cpu": "200m"}}
 # What shows that pods and Jobs get on; reasons are left out, as those of an image that is missing take turns.
 STATES = "custom-columns=NAME:.metadata.name,PHASE:.status.phase,READY:.status.containerStatuses[*].ready"
-QUIET_SECONDS = 120
-"""How long a run, a notebook or a page may show nothing new before a test takes it for hanging."""
-
-
-def until(look: Callable[[], Found], what: str, seconds: float = QUIET_SECONDS) -> Found:
-    """What `look` finds, as soon as it finds something."""
-    end = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.5)
-    return found
-
-
-def while_it_goes_on(look: Callable[[], Found], what: str, shown: Callable[[], str]) -> Found:
-    """What `look` finds, however long it takes, as long as something new is `shown` in every `QUIET_SECONDS`."""
-    before, now = None, shown()
-    while now != before:
-        end = time.monotonic() + QUIET_SECONDS
-        while time.monotonic() < end:
-            if found := look():
-                return found
-            time.sleep(0.5)
-        before, now = now, shown()
-    raise AssertionError(f"{what}: not yet, and nothing new in {QUIET_SECONDS} s; the last was\n{now}")
 
 
 def told_without_secrets(executor: dict[str, Any]) -> dict[str, str]:
@@ -168,12 +143,3 @@ class Platform:
             aws_secret_access_key=own["AWS_SECRET_ACCESS_KEY"],
         )
         return bytes(store.get_object(Bucket=bucket, Key=key)["Body"].read())
-
-
-def accounting(metrics: bytes) -> tuple[int, bool]:
-    """Finished epochs of a run, and whether each applied every shard once and step followed step."""
-    records = [json.loads(line) for line in metrics.decode().splitlines()]
-    steps, epochs = [r for r in records if "step" in r], [r for r in records if "step" not in r]
-    shards = [sorted(step["shard"] for step in steps if step["epoch"] == epoch["epoch"]) for epoch in epochs]
-    once = all(own == list(range(len(own))) for own in shards)
-    return len(epochs), once and [step["step"] for step in steps] == list(range(1, len(steps) + 1))

@@ -9,10 +9,11 @@ import re
 import nbformat.v4
 import pytest
 
-from tests.e2e.browser import Physicist, chromium, pictures_of, text_of
+from tests.e2e.browser import Physicist
 from tests.e2e.facility import REPOSITORY, ROOMY
 from tests.e2e.hub import Hub
-from tests.e2e.runs import until
+from tests.lab_user import VIEWPORT, chromium, pictures_of, text_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -41,7 +42,7 @@ def hub(ready):
 @pytest.fixture(scope="module")
 def physicist(hub):
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page = browser.new_page(viewport=VIEWPORT)
         yield Physicist(USER, page, hub.address, REPOSITORY / "out" / "pictures")
 
 

@@ -13,10 +13,12 @@ import nbformat.v4
 import pytest
 from hepspark_hub.trial import TrialError
 
-from tests.e2e.browser import Physicist, chromium, text_of
+from tests.e2e.browser import Physicist
 from tests.e2e.facility import ROOMY
 from tests.e2e.hub import NAMESPACE, Hub
-from tests.e2e.runs import told_without_secrets, until
+from tests.e2e.runs import told_without_secrets
+from tests.lab_user import VIEWPORT, chromium, text_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -155,7 +157,7 @@ def hub(facility, deploy):
 @pytest.fixture(scope="module")
 def physicist(hub, tmp_path_factory):
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page = browser.new_page(viewport=VIEWPORT)
         yield Physicist("admin", page, hub.address, tmp_path_factory.mktemp("pictures"))
 
 

@@ -11,8 +11,10 @@ import yaml
 
 from hepspark.config import StorageConfig
 from hepspark.model import artefact
+from tests.accounting import accounting
 from tests.e2e.facility import REPOSITORY, ROOMY
-from tests.e2e.runs import SMALL, STATES, accounting, told_without_secrets, until, while_it_goes_on
+from tests.e2e.runs import SMALL, STATES, told_without_secrets
+from tests.waiting import until, while_it_goes_on
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("ready")]
 

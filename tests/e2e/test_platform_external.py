@@ -17,7 +17,8 @@ from deploy.lab.model import load, places
 from hepspark.config import StorageConfig
 from hepspark.model import artefact
 from tests.e2e.facility import NAME, REPOSITORY, ROOMY
-from tests.e2e.runs import SMALL, until
+from tests.e2e.runs import SMALL
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -9,8 +9,9 @@ import urllib.request
 
 import pytest
 
+from tests.accounting import accounting
 from tests.e2e.facility import REPOSITORY, ROOMY
-from tests.e2e.runs import SMALL, accounting
+from tests.e2e.runs import SMALL
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -21,6 +21,7 @@ from hepspark.run.plan import load_plan
 from hepspark.session import spark_session
 from hepspark.steps import train
 from hepspark.supervision import UNSUPERVISED
+from tests.accounting import newest_step
 
 STORAGE = StorageConfig()
 EPOCHS = 3
@@ -95,10 +96,6 @@ def until(condition):
 def alive(session):
     """Whether a process of a session is left, such as its JVM."""
     return subprocess.run(["pgrep", "-s", str(session)], stdout=subprocess.DEVNULL).returncode == 0
-
-
-def newest_step(output):
-    return max((int(path.stem) for path in (output / "commits").glob("*.npz")), default=0)
 
 
 @pytest.fixture(scope="module")

@@ -291,6 +291,14 @@ def test_progress_in_a_notebook_is_one_output_that_changes_now_and_then(monkeypa
     assert len(display.shown) < 100
 
 
+def test_progress_in_a_notebook_begins_with_what_was_done_before(monkeypatch):
+    display = Display()
+    monkeypatch.setattr(progress, "cell_display", lambda: display)
+    with progress.track("Training", 10_000, "events") as tracker:
+        tracker.advance(4_000)
+        assert "4,000 of 10,000 events" in display.shown[-1]["text/plain"]
+
+
 def test_errors_are_shown_in_a_notebook_by_their_message_alone():
     assert InputError("no such file")._render_traceback_() == ["InputError: no such file"]
 

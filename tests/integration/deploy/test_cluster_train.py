@@ -18,6 +18,7 @@ import yaml
 from hepspark.cluster import lease
 from hepspark.config import StorageConfig
 from hepspark.run.plan import load_plan
+from tests.accounting import newest_step
 from tests.integration.deploy.apiserver import free_ports
 from tests.integration.deploy.kubelet import ADDRESS, kubelet
 
@@ -111,10 +112,6 @@ def until(condition, *processes):
             assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.05)
-
-
-def newest_step(output):
-    return max((int(path.stem) for path in (output / "commits").glob("*.npz")), default=0)
 
 
 def check_accounting(output):

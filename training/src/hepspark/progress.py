@@ -73,8 +73,9 @@ class CellBar:
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         """Add finished work, with a short note that replaces the one before."""
+        is_first = not self._done  # it may be what was done before, and the next may take long
         self._done, self._note = self._done + amount, note
-        if self._done >= self._total or time.monotonic() - self._last >= SHOW_EVERY_SECONDS:
+        if is_first or self._done >= self._total or time.monotonic() - self._last >= SHOW_EVERY_SECONDS:
             self.show()
 
     def replace(self, done: float, total: float, note: str) -> None:

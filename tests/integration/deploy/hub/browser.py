@@ -1,12 +1,13 @@
 """Somebody at a browser: cookies, pages, forms, and what the hub's pages ask of its API."""
 
 import re
-import time
 from typing import Any
 from urllib.parse import quote, urljoin
 
 import requests
 from requests.cookies import RequestsCookieJar
+
+from tests.waiting import until
 
 SECONDS = 30
 
@@ -80,13 +81,13 @@ class Browser:
         """Start the server of a user, and wait for it; where it is."""
         started = self.api("POST", f"/users/{quote(name)}/server")
         assert started.status_code in (201, 202), started.text
-        wait_for(lambda: self.servers(name).get("", {}).get("ready"), f"the server of {name}")
+        until(lambda: self.servers(name).get("", {}).get("ready"), f"the server of {name} is ready")
         return f"/user/{quote(name)}/"
 
     def stop_server(self, name: str) -> None:
         """Stop it, and wait until it is gone."""
         assert self.api("DELETE", f"/users/{quote(name)}/server").status_code in (202, 204)
-        wait_for(lambda: not self.servers(name), f"the end of the server of {name}")
+        until(lambda: not self.servers(name), f"the server of {name} is gone")
 
     def new_token(self, name: str) -> str:
         """A token with all rights of a user, who makes it by the page."""
@@ -105,11 +106,3 @@ class Browser:
 def with_token(url: str, token: str, path: str, method: str = "GET") -> requests.Response:
     """What a program with a token gets."""
     return requests.request(method, url + path, headers={"Authorization": f"Bearer {token}"}, timeout=SECONDS)
-
-
-def wait_for(there: Any, what: str) -> None:
-    """Wait until something is there."""
-    limit = time.monotonic() + SECONDS
-    while not there():
-        assert time.monotonic() < limit, f"{what} did not come"
-        time.sleep(0.05)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.deploy.hub.browser import Browser, wait_for
+from tests.integration.deploy.hub.browser import Browser
 from tests.integration.deploy.hub.environment import Programs
 from tests.integration.deploy.hub.facility import Facility, end
 from tests.integration.middleman import free_port_url
+from tests.waiting import until
 
 SEARCH = os.pathsep.join([os.environ["PATH"], *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])
 ACCOUNT = "postgres"
@@ -41,7 +42,7 @@ def database(tmp_path: Path) -> Iterator[str]:
         process = subprocess.Popen(program("postgres", "-D", data, *options), stdout=log, stderr=subprocess.STDOUT)
     try:
         ready = program("pg_isready", "--quiet", "--host", "127.0.0.1", "--port", port)
-        wait_for(lambda: subprocess.run(ready).returncode == 0, "PostgreSQL")
+        until(lambda: subprocess.run(ready).returncode == 0, "PostgreSQL answers")
         yield f"postgresql+psycopg://{ACCOUNT}@127.0.0.1:{port}/{ACCOUNT}"
     finally:
         end(process)

@@ -9,11 +9,12 @@ import requests
 from hepspark_hub.flavors import allowed
 from hepspark_hub.settings import Settings
 
-from tests.integration.deploy.hub.browser import SECONDS, Browser, wait_for, with_token
+from tests.integration.deploy.hub.browser import SECONDS, Browser, with_token
 from tests.integration.deploy.hub.environment import Programs
 from tests.integration.deploy.hub.facility import Facility, end
 from tests.integration.middleman import free_port_url
 from tests.unit.hub_settings import SMALL
+from tests.waiting import until
 
 
 class Provider:
@@ -45,7 +46,7 @@ def provider(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> It
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
-        wait_for(found.is_there, "the provider")
+        until(found.is_there, "the provider answers")
         yield found
     finally:
         end(process)

@@ -1,8 +1,9 @@
 """What a stolen cookie is worth after its owner has signed out."""
 
-from tests.integration.deploy.hub.browser import Browser, wait_for, with_token
+from tests.integration.deploy.hub.browser import Browser, with_token
 from tests.integration.deploy.hub.conftest import PASSWORD
 from tests.integration.deploy.hub.facility import Facility
+from tests.waiting import until
 
 
 def test_a_stolen_cookie_is_worth_nothing_after_the_sign_out(local: Facility, new_user) -> None:
@@ -22,7 +23,7 @@ def test_a_stolen_cookie_is_worth_nothing_after_the_sign_out(local: Facility, ne
     for browser in (stolen, elsewhere):
         assert browser.user() is None
         assert browser.get("/hub/home").url.startswith(f"{local.url}/hub/login")
-        wait_for(lambda browser=browser: "/hub/login" in browser.visit(path).url, "the end of a stolen cookie")
+        until(lambda browser=browser: "/hub/login" in browser.visit(path).url, "a stolen cookie is worth nothing")
     assert with_token(local.url, visitors_token, "/hub/api/user").status_code == 403
     # Tokens that the user made are for programs; the server goes on, and its token with it.
     assert with_token(local.url, kept, "/hub/api/user").json()["name"] == "barbara"

@@ -40,10 +40,12 @@ def train(**section: Any) -> dict[str, Any]:
         InputError: a key, the data or the output is wrong.
         RunError: a step failed; the commit before it stands.
     """
-    if cell_display():
+    output = _section("train", section).output
+    if cell_display() and output:
         say(
-            "If you close this page, the training goes on, but what it shows is lost. To see it again, open the "
-            "notebook, press ■, and run this cell again: it tells the epochs so far and goes on from the last commit"
+            f"The state of this training is in {output}. If you close this page, the training goes on, but what it "
+            "shows is lost. To see it again, open the notebook, press ■, and run this cell again: it tells the epochs "
+            "so far and goes on from the last commit"
         )
     return _run("train", section)
 
@@ -78,9 +80,14 @@ def predict(**section: Any) -> dict[str, Any]:
     return _run("predict", section)
 
 
-def _run(name: str, section: dict[str, Any]) -> dict[str, Any]:
+def _section(name: str, section: dict[str, Any]) -> Any:
+    """The section of the configuration that a step reads."""
     given = {key: _plain(value, several=key.endswith("input")) for key, value in section.items()}
-    own = getattr(checked({name: given}, f"hepspark.notebook.{name}"), name)
+    return getattr(checked({name: given}, f"hepspark.notebook.{name}"), name)
+
+
+def _run(name: str, section: dict[str, Any]) -> dict[str, Any]:
+    own = _section(name, section)
     application = opened()
     config = application.config.model_copy(update={name: own})
     step = importlib.import_module(f"hepspark.steps.{name}")

@@ -57,7 +57,7 @@ def test_a_flavor_that_no_node_can_hold_says_so(physicist):
     assert physicist.page.get_by_role("radio", disabled=True).count() == 1
     assert physicist.page.get_by_role("radio", checked=True).is_enabled()
     physicist.picture("flavors")
-    assert "is stopped" in physicist.page.locator("#idle").inner_text()
+    assert "The hub stops a server" in physicist.page.locator("#idle").inner_text()
 
 
 def test_jupyterlab_starts(physicist):

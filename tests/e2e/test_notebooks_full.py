@@ -266,7 +266,7 @@ def test_a_full_volume_leaves_a_server_that_works(facility, hub):
     assert "No space left on device" in said
     assert said.endswith("1000\n")
     log = hub.of_user("eve", "logs", "jupyter-eve")
-    assert "/home/user takes no files: " in log
+    assert "/home/user cannot store files: " in log
     hub.stop("eve")
 
 

@@ -194,7 +194,7 @@ interrupts.cancel_jobs = lambda *arguments: cancel(*arguments) and False
 @pytest.mark.parametrize(
     ("work", "told"),
     [
-        ("sleep(600_000)", "Interrupted; Java may go on with what it does"),
+        ("sleep(600_000)", "Interrupted; Java may still finish its current work"),
         ("time.sleep(600)", "KeyboardInterrupt"),
     ],
 )

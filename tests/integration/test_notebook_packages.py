@@ -123,7 +123,7 @@ def test_a_package_comes_from_the_sites_index_to_executors(cells, index, spark_m
     install, shown = "%pip install hepspark_tiny", "import hepspark_tiny; print(hepspark_tiny.VALUE)"
     told = cells(install, PIP_INDEX_URL=url)
     assert "CERTIFICATE_VERIFY_FAILED" in told
-    assert f"pip failed; its last lines tell why. The site's package index is {url}" in told
+    assert f"pip failed; the last lines say why. The site's package index is {url}" in told
     told = cells("%pip install hepspark_nowhere", PIP_INDEX_URL=url, HEPSPARK_CA_FILE=str(authority))
     assert "No matching distribution found for hepspark_nowhere" in told
     told = cells(install, shown, PIP_INDEX_URL=url, HEPSPARK_CA_FILE=str(authority))
@@ -140,7 +140,7 @@ def test_an_index_that_is_not_there_is_told_in_seconds(cells):
     told = cells("%pip install hepspark_tiny", PIP_INDEX_URL=url.replace("//", "//me:secret@"))
     assert "Connection refused" in told
     assert "secret" not in told
-    assert f"pip failed; its last lines tell why. The site's package index is {url}" in told
+    assert f"pip failed; the last lines say why. The site's package index is {url}" in told
     assert time.monotonic() - begun < 60
 
 
@@ -154,7 +154,7 @@ def test_a_package_is_there_at_once_and_in_the_next_kernel(cells, tmp_path):
 
 def test_what_the_image_brings_keeps_its_version(cells, tmp_path):
     told = cells("%pip install hepspark_greedy", "import numpy; print(numpy.__version__)")
-    assert "pip failed; its last lines tell why. The operator has named no package index" in told
+    assert "pip failed; the last lines say why. The operator has named no package index" in told
     assert np.__version__ in told
     assert f"numpy=={np.__version__}" in (tmp_path / "notes" / "constraints.txt").read_text().splitlines()
     assert not [*tmp_path.glob(".local/lib/python3.11/site-packages/*")]

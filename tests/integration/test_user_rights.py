@@ -63,7 +63,7 @@ def test_the_workspace_and_its_folders_are_listed(user: User, mine: list[str]) -
 def test_a_new_workspace_is_empty_and_that_is_no_error(user: User, capsys: pytest.CaptureFixture[str]) -> None:
     for url in ("", user.workspace, f"{user.workspace}/"):
         assert notebook.ls(url)["files"] == 0
-        assert f"{user.workspace}: nothing is there yet" in capsys.readouterr().err
+        assert f"{user.workspace}: the workspace is empty" in capsys.readouterr().err
     with pytest.raises(InputError, match="no objects below it"):
         notebook.download(user.workspace)
 

@@ -28,11 +28,11 @@ def there(name="user", hard=None, used=None):
     ],
 )
 def test_the_hubs_quota_counts_as_it_is_set_now(found, free):
-    assert room(quotas_of(namespaces.with_quota(of({"cpu": "4"}), found))).cores == Decimal(free)
+    assert room(quotas_of(namespaces.with_quota(of({"cpu": "4"}), found))).quota["cpu"] == Decimal(free)
 
 
 def test_no_quota_takes_the_old_one_back():
-    assert room(quotas_of(namespaces.with_quota(of({}), [there(hard={"cpu": "1"}, used={})]))).cores is None
+    assert room(quotas_of(namespaces.with_quota(of({}), [there(hard={"cpu": "1"}, used={})]))).quota == {}
     content = namespaces.content(of({}), "hub-ada", of({}).flavors, "")
     (quota,) = [one for one in content if one["metadata"]["name"] == "user"]
     assert quota["spec"] == {"hard": {}}

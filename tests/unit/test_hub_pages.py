@@ -18,10 +18,10 @@ def told(page, **changed):
 @pytest.mark.parametrize("page", ["home", "spawn"])
 def test_pages_that_start_and_stop_servers_announce_what_is_stopped_by_itself(page):
     assert "JupyterHub's" in told(page)
-    assert "A server that nobody uses for 90 minutes is stopped." in told(page)
-    assert "a notebook's kernel that has had nothing to do for 90 minutes and whose page is closed" in told(page)
+    assert "The hub stops a server that nobody uses for 90 minutes." in told(page)
+    assert "A kernel ends, too, when it has had nothing to do for 90 minutes and its page is closed" in told(page)
     assert "Files in your home folder and in your workspace stay." in told(page)
-    assert "A server goes on until somebody stops it." in told(page, idle_minutes=0)
+    assert "A server runs until somebody stops it." in told(page, idle_minutes=0)
     assert "minutes" not in told(page, idle_minutes=0)
 
 

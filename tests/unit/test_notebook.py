@@ -106,10 +106,10 @@ def test_properties_by_hand_say_the_same_as_arguments(server):
     [
         (SEED | {"spark.cores.max": 3}, r"spark\.cores\.max is 3, but 2 executors .* of 1 cores .* have 2; .* to 2"),
         ({"spark.executor.cores": 2, "spark.cores.max": 3}, r"a whole number of executors .* set it to 4"),
-        ({"spark.executor.instances": 5}, r"spark\.executor\.instances: 5 is more than this server may have, 4; take"),
-        ({"spark.executor.cores": 3}, r"spark\.executor\.cores: 3 is more than this server may have, 2"),
-        ({"spark.executor.memory": "2049m"}, r"spark\.executor\.memory: 2049m is more than this server may have, 2g"),
-        ({"spark.driver.memory": "8g"}, r"spark\.driver\.memory: 8g is more than this server may have, 1g"),
+        ({"spark.executor.instances": 5}, r"executor\.instances: 5 is more than the limit of this server, 4; take"),
+        ({"spark.executor.cores": 3}, r"spark\.executor\.cores: 3 is more than the limit of this server, 2"),
+        ({"spark.executor.memory": "2049m"}, r"executor\.memory: 2049m is more than the limit of this server, 2g"),
+        ({"spark.driver.memory": "8g"}, r"spark\.driver\.memory: 8g is more than the limit of this server, 1g"),
         ({"spark.executor.memory": "lots"}, r"spark\.executor\.memory: 'lots' is no amount of memory"),
         ({"spark.executor.instances": "two"}, r"spark\.executor\.instances: 'two' is not a whole number above 0"),
         ({"spark.master": "local[*]"}, r"spark\.master is local\[\*\], but here Spark's executors are pods"),
@@ -193,9 +193,7 @@ def test_a_second_spark_in_one_server_is_refused_when_the_first_does_not_end(ser
         spark = config.spark.model_copy(update={"kubernetes": own})
         with monkeypatch.context() as patched:
             patched.setattr(application, "ENDING_SECONDS", 0)
-            with pytest.raises(
-                InputError, match=rf"port {port} is in use: another notebook of this server has a Spark"
-            ):
+            with pytest.raises(InputError, match=rf"port {port} is in use: another notebook of this server runs Spark"):
                 application.check_ports(spark)
         monkeypatch.setattr(time, "sleep", lambda _: taken.close())  # as of a kernel that was killed
         application.check_ports(spark)

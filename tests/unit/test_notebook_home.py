@@ -58,7 +58,7 @@ def test_a_home_that_takes_no_files_keeps_no_server_from_starting(image, tmp_pat
     (tmp_path / "home").write_text("a file")
     variables = prepare(image, tmp_path / "home")
     assert {"JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"} < set(variables)
-    assert f"{tmp_path / 'home'} takes no files" in capfd.readouterr().err
+    assert f"{tmp_path / 'home'} cannot store files" in capfd.readouterr().err
 
 
 def test_a_home_that_is_full_is_noticed_with_all_notebooks_there(image, tmp_path, monkeypatch):

@@ -36,7 +36,9 @@ def test_a_process_that_was_ended_in_a_cell_is_told_once(cgroups, told, tmp_path
     assert told() == ""
     cgroups(3)
     memory.after_cell(object())
-    assert told().startswith("This server's memory (4.0 GiB) was full. Linux ended a process in it while the cell ran.")
+    assert told().startswith(
+        "This server's memory (4.0 GiB) was full. Linux ended a process of this server while the cell ran."
+    )
     memory.before_cell()
     assert told() == ""
 
@@ -49,7 +51,7 @@ def test_the_next_kernel_of_the_same_notebook_tells_why_the_one_before_ended(cgr
     assert told() == ""  # which began afterwards
     again = Memory("kernel-a", root, tmp_path)
     again.before_cell()
-    assert "maybe the kernel that this notebook had before" in told()
+    assert "perhaps the previous kernel of this notebook" in told()
     Memory("kernel-a", root, tmp_path).before_cell()
     assert told() == ""
 

@@ -109,7 +109,7 @@ def test_ten_wrong_passwords_slow_down_who_guesses_and_nobody_else(local: Facili
 def test_pages_tell_what_ends_and_what_stays(administrator: Browser) -> None:
     home, admin = (" ".join(administrator.get(f"/hub/{page}").text.split()) for page in ("home", "admin"))
     assert "Stop My Server ends the server" in home
-    assert "A server goes on until somebody stops it." in home
+    assert "A server runs until somebody stops it." in home
     assert "Delete User ends all that runs for the user" in admin
     assert "namespace physics-hub-NAME" in admin
     assert "react-admin-hook" in admin  # JupyterHub's own page is there, too

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page
 
-from tests.lab_user import chromium
 from tests.integration.deploy.hub.environment import Programs
 from tests.integration.deploy.hub.facility import Facility
+from tests.lab_user import chromium
 from tests.unit.hub_settings import SMALL
 
 FLAVORS = [

@@ -103,7 +103,7 @@ def _session(
             scale(config.spark.executor.instances)
         return _open.spark
     if _open:
-        say("Spark starts again, because other settings are asked for; what it had cached is gone")
+        say("Spark starts again, with other settings; its cached data are lost")
         _end()
     check_ports(config.spark)
     if config.spark.on_kubernetes:
@@ -131,11 +131,11 @@ def _told_plainly(conf: Mapping[str, Any]) -> Iterator[None]:
     except HepsparkError:
         raise
     except Exception as error:
-        reason = first_line(error) if java_runs() else "Java ended, and said why above"
+        reason = first_line(error) if java_runs() else "Java ended; the lines above say why"
         if not conf:
             raise RunError(f"Spark did not start: {reason}") from error
         # Their values may be secret.
-        raise InputError(f"Spark did not start: {reason}; correct what conf gives: {', '.join(conf)}") from error
+        raise InputError(f"Spark did not start: {reason}; correct these settings in conf: {', '.join(conf)}") from error
 
 
 def _started(config: Config) -> Application:
@@ -179,7 +179,7 @@ def check_ports(spark: SparkConfig) -> None:
         while not _is_free(address, port):  # it may be that of this notebook's kernel before, which is ending
             if time.monotonic() >= end:
                 raise InputError(
-                    f"port {port} is in use: another notebook of this server has a Spark, and there can be one at a "
+                    f"port {port} is in use: another notebook of this server runs Spark, and a server can run one at a "
                     "time; call hepspark.notebook.stop() there, or shut its kernel down (the list of running kernels "
                     "at the left), then run this again"
                 )
@@ -215,10 +215,10 @@ def scale(executors: int) -> None:
         RunError: the executors did not start in time; those that were there stay.
     """
     if executors < 1:
-        raise InputError(f"scale: {executors} executors cannot work; one is the least, and stop() ends Spark")
+        raise InputError(f"scale: {executors} executors cannot work; give 1 or more, or call stop() to end Spark")
     application = opened()
     if application.is_local:
-        say("The cores of this machine do the work: there are no executors to add or to remove")
+        say("Spark uses the cores of this machine: there are no executors to add or to remove")
         return
     if place := facility():
         settings.check_executors(executors, place)
@@ -226,7 +226,7 @@ def scale(executors: int) -> None:
     application.config = resize(application.context, application.config, executors, UNSUPERVISED)
     there = f"{executors} executor{'s are' if executors > 1 else ' is'} there"
     if executors < before:
-        say(f"{there} ({before} before); what the others had cached is computed again where it is needed")
+        say(f"{there} ({before} before); Spark computes the cached data of the others again when it needs them")
     else:
         say(f"{there} ({before} before); nothing was lost")
 
@@ -238,7 +238,7 @@ def ui() -> "Link":
         InputError: no Spark is open.
     """
     if _open is None or not is_running(_open.context):
-        raise InputError("ui: no Spark is open; call session() first, or history() for what it did before")
+        raise InputError("ui: Spark is not running; call session() first, or history() for earlier sessions")
     return Link(_pages(), "What Spark does now")
 
 

@@ -49,8 +49,8 @@ def ask(environment: Mapping[str, str], patience: float = PATIENCE_SECONDS) -> s
         except (OSError, ValueError) as error:
             if isinstance(error, urllib.error.HTTPError) and error.code < 500:
                 raise NoKeysError(
-                    f"{address} refuses keys to the store ({error.code} {error.reason}): stop this server and start it "
-                    "again (File, Hub Control Panel)"
+                    f"{address} refuses the keys of the store ({error.code} {error.reason}): stop this server and "
+                    "start it again (File, Hub Control Panel)"
                 ) from error
             if time.monotonic() + _POLL_SECONDS > end:
                 raise NoKeysError(

@@ -33,9 +33,7 @@ def upload(source: str | Path, name: str = "") -> str:
     """
     path = Path(argument("upload", source, local_path))
     if not path.exists():
-        raise InputError(
-            f"{path}: no such file or folder; a name without / at its beginning is taken from {Path.cwd()}"
-        )
+        raise InputError(f"{path}: no such file or folder; relative paths start at {Path.cwd()}")
     url = join(workspace(), name or path.name)
     if is_s3(url):
         copy.put(_config(), [path], url)
@@ -78,7 +76,7 @@ def ls(url: str = "") -> dict[str, Any]:
     """
     url = argument("ls", url, address) if url else workspace()
     if url.rstrip("/") == workspace() and not store_for(url, storage()).walk(url):
-        say(f"{workspace()}: nothing is there yet; upload() puts files there")
+        say(f"{workspace()}: the workspace is empty; upload() copies files into it")
         return copy.listing(url, [])
     found = copy.ls(_config(), url)
     for entry in found["entries"]:

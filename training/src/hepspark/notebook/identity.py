@@ -22,7 +22,7 @@ def about() -> dict[str, Any]:
     executors = (
         f"at most {place.executors}, each of at most {counted(place.cores, 'core')} and {place.memory} of memory"
         if place and place.executors
-        else "none: the cores of this machine do the work"
+        else "none: Spark uses the cores of this machine"
     )
     return {
         "user": os.environ.get("JUPYTERHUB_USER") or getpass.getuser(),

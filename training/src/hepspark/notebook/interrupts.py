@@ -94,7 +94,7 @@ class Watch:
         if self._asked:  # a second time, or Java does not answer: py4j makes another connection for what follows
             self._asked = False
             quieten_py4j()
-            raise Interrupted("Interrupted; Java may go on with what it does")
+            raise Interrupted("Interrupted; Java may still finish its current work")
         if not is_running(self.context):
             self._next(number, frame)
             return

@@ -51,11 +51,11 @@ class Memory:
 
     def before_cell(self, *_: object) -> None:
         """Tell what happened since the last cell."""
-        self._tell("Linux ended a process in it, maybe the kernel that this notebook had before")
+        self._tell("Linux ended a process of this server, perhaps the previous kernel of this notebook")
 
     def after_cell(self, *_: object) -> None:
         """Tell what happened in the cell."""
-        self._tell("Linux ended a process in it while the cell ran")
+        self._tell("Linux ended a process of this server while the cell ran")
 
     def _tell(self, what: str) -> None:
         now = killed(self._cgroups)

@@ -129,6 +129,6 @@ class Pip:
         index = without_password(os.environ.get("PIP_INDEX_URL", ""))
         where = f"The site's package index is {index}" if index else "The operator has named no package index"
         return (
-            f"pip failed; its last lines tell why. {where}. Packages that the facility brings keep their versions; "
+            f"pip failed; the last lines say why. {where}. Packages that the facility brings keep their versions; "
             "`%pip list` shows them"
         )

@@ -35,8 +35,8 @@ def prepare(notebooks: Path, home: Path) -> dict[str, str]:
             os.fsync(probe.fileno())
     except OSError as error:
         sys.stderr.write(
-            f"{home} takes no files: {error}; delete some there. Until then notebooks cannot be saved, and settings of "
-            "JupyterLab are gone when the server stops\n"
+            f"{home} cannot store files: {error}; delete some files there. Until then notebooks cannot be saved, and "
+            "settings of JupyterLab are gone when the server stops\n"
         )
         apart += ["JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"]
     return {name: str(_APART / name.lower()) for name in apart}

@@ -50,7 +50,7 @@ def configuration(
             )
     if given.pop(_DYNAMIC, "false").lower() != "false":
         raise InputError(
-            f"{_DYNAMIC}: BigDL cannot train on executors that come and go; leave it out, and call "
+            f"{_DYNAMIC}: BigDL cannot train on a changing number of executors; leave it out, and call "
             "hepspark.notebook.scale(n) where more or fewer are wanted"
         )
     for name in _FILES:
@@ -111,7 +111,7 @@ def _on_executors(given: dict[str, str], count: int, place: Facility, reach: Map
         (_DRIVER_MEMORY, given.get(_DRIVER_MEMORY, place.driver_memory), place.driver_memory),
     ):
         if (int(value) > int(most)) if name == _CORES else (_bytes(name, value) > _bytes(name, most)):
-            raise InputError(f"{name}: {value} is more than this server may have, {most}; {_LARGER}")
+            raise InputError(f"{name}: {value} is more than the limit of this server, {most}; {_LARGER}")
     spark = {
         "master": MASTER,
         "app_name": given.pop("spark.app.name", "notebook"),
@@ -181,7 +181,7 @@ def check_executors(count: int, place: Facility) -> None:
         InputError: there are more.
     """
     if count > place.executors:
-        raise InputError(f"{_INSTANCES}: {count} is more than this server may have, {place.executors}; {_LARGER}")
+        raise InputError(f"{_INSTANCES}: {count} is more than the limit of this server, {place.executors}; {_LARGER}")
 
 
 def _number(given: Mapping[str, str], name: str) -> int | None:

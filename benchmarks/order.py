@@ -125,7 +125,7 @@ def train(order: str, config: TrainConfig, parts: dict[str, Events]) -> dict[str
     epochs: list[tuple[float, float, Floats]] = []
     for step in range(plan.steps):
         shard = shards[plan.shard_of(step)]
-        if order == "dealt anew":
+        if order == "shuffled":
             hashes = np.random.default_rng((config.seed, step)).permutation(len(shard.labels))
             shard = in_order(replace(shard, hashes=hashes))
         size = config.batch
@@ -170,7 +170,7 @@ def main(argv: list[str]) -> int:
         parts = read(case.parts)
         own = parts["train"] if case.copies == 1 else copied(parts["train"], case.copies)
         parts["train"] = taken(own, case.config.balance)
-        for order in ("hash", "run", "dealt anew"):
+        for order in ("hash", "run", "shuffled"):
             runs = [train(order, case.config.model_copy(update={"seed": seed}), parts) for seed in case.seeds]
             rows.append(
                 {"case": case.name, "order": order, "seeds": len(runs), "last_batch": runs[0]["last_batch"]}

@@ -28,7 +28,7 @@ settings.load_profile("hepspark")
 
 E2E = Path(__file__).with_name("e2e")
 LONGEST = (
-    "test_train", "test_bigdl_steps", "test_notebooks", "test_ingest", "test_line", "test_simulate", "test_notebook",
+    "test_notebook", "test_train", "test_line", "test_bigdl_steps", "test_notebooks", "test_ingest", "test_simulate",
     "test_ingest_places", "test_lab", "test_mirror", "test_cluster_train", "test_closed_page",
 )  # fmt: skip
 

@@ -142,7 +142,7 @@ def test_a_finished_run_is_left_alone(sample: tuple[Path, dict[str, Any]]) -> No
 def test_files_of_other_settings_are_refused(sample: tuple[Path, dict[str, Any]], setting: dict[str, Any]) -> None:
     folder, _ = sample
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(InputError, match=r"qcd-00000\.root: exists .* choose another simulate\.output"):
+    with pytest.raises(InputError, match=r"qcd-00000\.root: exists, .* choose another simulate\.output"):
         simulate.run(config(folder, **setting))
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 

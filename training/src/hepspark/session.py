@@ -74,8 +74,8 @@ def spark_session(config: Config, supervision: Supervision, *, bigdl: bool = Fal
     if not config.spark.on_kubernetes:
         count = 0
         if standalone.is_standalone(config.spark.master):
-            count = standalone.check_properties(config.spark.conf, bigdl=bigdl)
             standalone.check_master(config.spark.master)
+            count = standalone.check_properties(config.spark.conf, bigdl=bigdl)
         with spark_context(config.spark, config.storage, bigdl=bigdl) as context:
             if count:
                 standalone.check(context, count)

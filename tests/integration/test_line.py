@@ -60,9 +60,9 @@ def line(home, *settings, files=ROOT_FILES):
     }
 
 
-def whole(home, **options):
+def whole(home, *settings, **options):
     """The settings of `hepspark line`."""
-    return dict.fromkeys(setting for own in line(home, **options).values() for setting in own)
+    return [*dict.fromkeys(setting for own in line(home, *settings, **options).values() for setting in own)]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_classifier_is_trained_and_evaluated(on_disk):
 def test_a_finished_line_is_not_run_again(on_disk, capfd):
     home, summaries = on_disk
     before = {path: path.stat().st_mtime_ns for path in Path(home).rglob("*") if path.is_file()}
-    again = steps_line.run(load(None, list(whole(home))))
+    again = steps_line.run(load(None, whole(home)))
     assert "All steps are done already" in capfd.readouterr().err
     assert again == {name: summaries[name] for name in ("train", "evaluate")} | {
         "predict": {**summaries["predict"], "unchanged": True}
@@ -113,7 +113,8 @@ def test_every_event_is_accounted_for(on_disk):
 def test_s3_gives_what_the_disk_gives(on_disk, s3, bucket):
     _, summaries = on_disk
     home = f"{bucket}/my [run] é #%20"
-    others = run(line(home, f"storage.endpoint={s3.endpoint}", f"spark.conf={json.dumps(spark_workers_environment())}"))
+    settings = (f"storage.endpoint={s3.endpoint}", f"spark.conf={json.dumps(spark_workers_environment())}")
+    others = steps_line.run(load(None, whole(home, *settings)))
     assert others["ingest"]["fingerprint"] == summaries["ingest"]["fingerprint"]
     assert others["train"]["counts"] == summaries["train"]["counts"]
     assert others["train"]["events_applied"] == summaries["train"]["events_applied"]

@@ -115,14 +115,10 @@ def test_an_executor_writes_no_log_by_the_settings_of_bigdls_own_tests(spark):
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
+        # Spark itself waits half a minute for executors, since BigDL wants all of them before it begins.
         (
             {"spark.executor.cores": 4, "spark.cores.max": 4},
             r"no room for 1 executor of 4 cores and 512 MiB: the cluster's workers have 3 cores and .*, enough for 0",
-        ),
-        ({"spark.cores.max": 4}, r"no room for 4 executors of 1 core and 512 MiB: the cluster's workers have 3 cores"),
-        (
-            {"spark.executor.memory": "9g"},
-            r"no room for 2 executors of 1 core and 9216 MiB: .*, enough for 0; take fewer",
         ),
         ({"spark.executor.memory": "much"}, r"spark\.executor\.memory is 'much'; expected 450m or more, such as 2g"),
     ],

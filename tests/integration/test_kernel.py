@@ -12,17 +12,11 @@ import pytest
 from jupyter_client import KernelManager
 from nbclient import NotebookClient
 
+from tests.integration.server_kernel import ANY_PORT, SERVER
+
 REPOSITORY = Path(__file__).parents[2]
-SERVER = {"POD_NAMESPACE": "hub-alice", "HEPSPARK_IMAGE": "spark:1", "JUPYTERHUB_SERVICE_PREFIX": "/user/alice/"}
-"""A server without executors, so that no cluster is needed."""
 SECONDS = 120
 LINES_OF_LOG = 30
-ANY_PORT = """
-from hepspark.notebook import settings
-pages = settings._pages
-settings._pages = lambda place: pages(place) | {"spark.ui.port": "0"}
-"""
-"""Who runs the tests may have another Spark, whose pages have the facility's port."""
 QUICK_SECONDS = 20
 """On a machine that does much else, too; the works take minutes."""
 

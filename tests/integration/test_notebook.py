@@ -21,6 +21,7 @@ from hepspark.spark import registered_executors
 from hepspark.storage import store_for
 from hepspark.storage.s3_client import forget_clients
 from tests.integration.middleman import Answer, free_port_url, serving
+from tests.integration.server_kernel import ANY_PORT, SERVER
 
 EVENTS, EPOCHS, BATCH = 2400, 1, 96
 WAIT_SECONDS = 240
@@ -226,9 +227,6 @@ extension.load_ipython_extension(None)
 assert "pyspark" not in sys.modules
 from hepspark import notebook as hep
 from hepspark.errors import InputError
-from hepspark.notebook import settings
-pages = settings._pages
-settings._pages = lambda place: pages(place) | {"spark.ui.port": "0"}  # who runs the tests may have another Spark
 from bigdl.dllib.nncontext import init_nncontext, init_spark_on_local
 from bigdl.dllib.utils.common import create_spark_conf
 from pyspark import SparkConf, SparkContext
@@ -284,10 +282,9 @@ input()
     ids=lambda ways: ways[0].partition("(")[0],
 )
 def test_spark_that_a_notebook_starts_by_its_own_hand(ways, tmp_path):
-    server = {"POD_NAMESPACE": "hub-alice", "HEPSPARK_IMAGE": "spark:1", "JUPYTERHUB_SERVICE_PREFIX": "/user/alice/"}
     kernel = subprocess.Popen(
-        [sys.executable, "-c", KERNEL, *ways],
-        env=os.environ | server,
+        [sys.executable, "-c", ANY_PORT + KERNEL, *ways],
+        env=os.environ | SERVER,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -320,9 +317,6 @@ faulthandler.dump_traceback_later(250, exit=True)  # where threads wait for each
 from hepspark.notebook import extension
 extension.load_ipython_extension(None)
 from hepspark import notebook as hep
-from hepspark.notebook import settings
-pages = settings._pages
-settings._pages = lambda place: pages(place) | {"spark.ui.port": "0"}  # who runs the tests may have another Spark
 from bigdl.dllib.nncontext import init_nncontext
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
@@ -344,9 +338,8 @@ print(len(found), len(set(map(id, found))), found[0].range(7).count())
 
 
 def test_threads_that_start_spark_at_once_have_the_same(tmp_path):
-    server = {"POD_NAMESPACE": "hub-alice", "HEPSPARK_IMAGE": "spark:1", "JUPYTERHUB_SERVICE_PREFIX": "/user/alice/"}
-    command = [sys.executable, "-c", AT_ONCE]
-    ended = subprocess.run(command, env=os.environ | server, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    command = [sys.executable, "-c", ANY_PORT + AT_ONCE]
+    ended = subprocess.run(command, env=os.environ | SERVER, cwd=tmp_path, capture_output=True, text=True, timeout=280)
     assert ended.stdout.splitlines()[-1] == "3 1 7", ended.stderr
 
 

@@ -87,13 +87,15 @@ def _read(path: str) -> dict[str, Any]:
 
 def _split(parts: Sequence[str]) -> tuple[Sequence[str], str]:
     """The sections of a key and its name in the last one. Names of Spark's properties have dots, too."""
-    model: type[BaseModel] | None = Config
-    for depth, part in enumerate(parts[:-1]):
-        inner = section_at(model, part) if model else None
-        if model and inner is None and part in model.model_fields:
-            return parts[: depth + 1], ".".join(parts[depth + 1 :])
+    model: type[BaseModel] = Config
+    depth = len(parts) - 1
+    for number, part in enumerate(parts[:-1], 1):
+        inner = section_at(model, part)
+        if inner is None:
+            depth = number if part in model.model_fields else depth
+            break
         model = inner
-    return parts[:-1], parts[-1]
+    return parts[:depth], ".".join(parts[depth:])
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

@@ -83,8 +83,6 @@ def session(
             for; or Spark does not start with it.
         RunError: the executors did not start in time, or Spark did not start.
     """
-    if _open and is_running(_open.context) and (executors, cores, memory, conf) == (None,) * 4:
-        return _open.spark
     with start_lock():
         return _session(executors, cores, memory, conf)
 
@@ -94,7 +92,7 @@ def _session(
 ) -> "SparkSession":
     global _open, _starting
     if _open and is_running(_open.context) and (executors, cores, memory, conf) == (None,) * 4:
-        return _open.spark  # another thread has started it
+        return _open.spark
     config = fitting(settings.configuration(facility(), executors, cores, memory, conf))
     if _open and not is_running(_open.context):
         _end()  # only what is left of it, as it was stopped by hand

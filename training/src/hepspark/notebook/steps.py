@@ -24,7 +24,7 @@ def ingest(**section: Any) -> dict[str, Any]:
         InputError: a key, a file or the output is wrong.
         RunError: a disk is full, or a store fails.
     """
-    return _run("ingest", section)
+    return _run("ingest", _section("ingest", section))
 
 
 def train(**section: Any) -> dict[str, Any]:
@@ -40,14 +40,14 @@ def train(**section: Any) -> dict[str, Any]:
         InputError: a key, the data or the output is wrong.
         RunError: a step failed; the commit before it stands.
     """
-    output = _section("train", section).output
-    if cell_display() and output:
+    own = _section("train", section)
+    if cell_display() and own.output:
         say(
-            f"The state of this training is in {output}. If you close this page, the training goes on, but what it "
+            f"The state of this training is in {own.output}. If you close this page, the training goes on, but what it "
             "shows is lost. To see it again, open the notebook, press ■, and run this cell again: it tells the epochs "
             "so far and goes on from the last commit"
         )
-    return _run("train", section)
+    return _run("train", own)
 
 
 def evaluate(**section: Any) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def evaluate(**section: Any) -> dict[str, Any]:
     Raises:
         InputError: a key, the model or the data is wrong.
     """
-    return _run("evaluate", section)
+    return _run("evaluate", _section("evaluate", section))
 
 
 def predict(**section: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def predict(**section: Any) -> dict[str, Any]:
     Raises:
         InputError: a key, the model or the data is wrong.
     """
-    return _run("predict", section)
+    return _run("predict", _section("predict", section))
 
 
 def _section(name: str, section: dict[str, Any]) -> Any:
@@ -86,8 +86,7 @@ def _section(name: str, section: dict[str, Any]) -> Any:
     return getattr(checked({name: given}, f"hepspark.notebook.{name}"), name)
 
 
-def _run(name: str, section: dict[str, Any]) -> dict[str, Any]:
-    own = _section(name, section)
+def _run(name: str, own: Any) -> dict[str, Any]:
     application = opened()
     config = application.config.model_copy(update={name: own})
     step = importlib.import_module(f"hepspark.steps.{name}")

@@ -57,11 +57,11 @@ def numbered(url: str, config: StorageConfig, ending: str = "") -> dict[int, str
         ending: What follows the number in a name.
 
     Returns:
-        Number to URL, in ascending order.
+        Number to URL.
     """
     name = re.compile(rf"{re.escape(join(url, ''))}([0-9]{{8,}}){re.escape(ending)}")
     found = (name.fullmatch(entry.url) for entry in store_for(url, config).walk(url))
-    return dict(sorted((int(match[1]), match[0]) for match in found if match))
+    return {int(match[1]): match[0] for match in found if match}
 
 
 def refuse_strangers(url: str, config: StorageConfig, key: str, own: Sequence[str]) -> None:
